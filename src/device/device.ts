@@ -1,0 +1,57 @@
+/**
+ * That which runs programs. A program is a fixed list of kernel launches over memories that were planned before; running it is
+ * one call, off the event loop.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { AnyLaunch } from "./kernel.ts"
+
+/** A device could not be had, or could not do what it was asked. `message` says what to do about it. */
+export class DeviceError extends Schema.TaggedError<DeviceError>()("DeviceError", {
+  device: Schema.String,
+  operation: Schema.String,
+  message: Schema.String
+}) {}
+
+/** A fixed list of launches; `memories` is how many memories its buffers refer to. */
+export interface Program {
+  readonly name: string
+  readonly memories: number
+  readonly launches: ReadonlyArray<AnyLaunch>
+}
+
+/** A block of device memory, zeroed at first. */
+export interface Memory {
+  readonly bytes: number
+}
+
+/** A program bound to its memories. `run(n)` runs the whole list n times in one call; interrupting it stops between launches. */
+export interface Executable {
+  readonly run: (times?: number) => Effect.Effect<void, DeviceError>
+}
+
+/** The element type of `real` buffers. */
+export type Real = "f32" | "f64"
+
+/** What a device offers. `numerics` is equal for two devices only if they give the same bits. */
+export interface DeviceShape {
+  readonly kind: "cpu" | "cuda" | "tfjs"
+  readonly description: string
+  readonly numerics: string
+  readonly real: Real
+  /** Freed with the scope. */
+  readonly allocate: (bytes: number) => Effect.Effect<Memory, DeviceError, Scope.Scope>
+  readonly write: (memory: Memory, offset: number, data: ArrayBufferView) => Effect.Effect<void, DeviceError>
+  readonly read: (memory: Memory, offset: number, into: ArrayBufferView) => Effect.Effect<void, DeviceError>
+  readonly compile: (
+    program: Program,
+    memories: ReadonlyArray<Memory>
+  ) => Effect.Effect<Executable, DeviceError, Scope.Scope>
+}
+
+/** The device that a stage computes on. */
+export class Device extends Context.Service<Device, DeviceShape>()("ptmflow/device/Device") {}

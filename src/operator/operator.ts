@@ -1,0 +1,93 @@
+/**
+ * An operator: a named, versioned, typed step of a pipeline.
+ *
+ * @since 0.1.0
+ */
+import { getCallSites } from "node:util"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { Device } from "../device/device.ts"
+import type { Ports, PortValues } from "./port.ts"
+import type { Stage } from "./stage.ts"
+
+/** An operator refused its input or parameters. `place` names the stage's input, row or parameter. */
+export class OperatorError extends Schema.TaggedError<OperatorError>()("OperatorError", {
+  operator: Schema.String,
+  place: Schema.String,
+  message: Schema.String
+}) {}
+
+/** A file outside the store that an operator reads; `name` (relative, with `/`) is what of its path the operator may let out. */
+export interface SourceFile {
+  readonly path: string
+  readonly name: string
+}
+
+/** Where an operator was defined: the file, and the line of the call of `make`. */
+export interface Definition {
+  readonly file: string
+  readonly line: number
+}
+
+/** What `run` is given. */
+export interface OperatorInput<Params, Inputs extends Ports> {
+  readonly inputs: PortValues<Inputs>
+  readonly params: Params
+  /** The files of `sources`, in its order. */
+  readonly sources: ReadonlyArray<SourceFile>
+}
+
+/** A schema of parameters: decodes without services. */
+export type ParamsSchema<Params = unknown> = Schema.Codec<Params, unknown>
+
+/**
+ * `E` is what `run` may fail with, `R` what it needs. `usesDevice` puts the device's numerics class into the stage key.
+ * `sources` names the files that `run` reads: their names and digests enter the key.
+ */
+export interface Operator<in out Params, in out Inputs extends Ports, in out Outputs extends Ports, out E, out R> {
+  readonly name: string
+  readonly version: number
+  readonly description: string
+  readonly params: ParamsSchema<Params>
+  readonly inputs: Inputs
+  readonly outputs: Outputs
+  readonly usesDevice: boolean
+  readonly sources: ((params: Params) => Effect.Effect<ReadonlyArray<SourceFile>, OperatorError>) | undefined
+  readonly run: (input: OperatorInput<Params, Inputs>) => Effect.Effect<PortValues<Outputs>, E, R | Stage>
+  readonly definition: Definition
+}
+
+/** Any operator. */
+// biome-ignore lint/suspicious/noExplicitAny: the only way to say "an operator of some types" for an invariant type
+export type AnyOperator = Operator<any, any, any, unknown, unknown>
+
+/**
+ * Defines an operator. Its code (this module and what it imports inside the project) is part of every key of its stages, so `version`
+ * (default 1) only needs to change when something outside the code does.
+ */
+export const make = <Params, const Inputs extends Ports, const Outputs extends Ports, E = never, R = never>(
+  name: string,
+  options: {
+    readonly version?: number
+    readonly description: string
+    readonly params: ParamsSchema<Params>
+    readonly inputs: Inputs
+    readonly outputs: Outputs
+    readonly sources?: (params: Params) => Effect.Effect<ReadonlyArray<SourceFile>, OperatorError>
+    readonly run: (input: OperatorInput<Params, Inputs>) => Effect.Effect<PortValues<Outputs>, E, R>
+  } & ([Device] extends [R] ? { readonly usesDevice: true } : { readonly usesDevice?: false })
+): Operator<Params, Inputs, Outputs, E, Exclude<R, Stage>> => {
+  const site = getCallSites(2)[1]
+  return {
+    name,
+    version: options.version ?? 1,
+    description: options.description,
+    params: options.params,
+    inputs: options.inputs,
+    outputs: options.outputs,
+    usesDevice: options.usesDevice === true,
+    sources: options.sources,
+    run: options.run as Operator<Params, Inputs, Outputs, E, Exclude<R, Stage>>["run"],
+    definition: { file: site?.scriptName ?? "", line: site?.lineNumber ?? 0 }
+  }
+}
