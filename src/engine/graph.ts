@@ -1,0 +1,91 @@
+/**
+ * A graph: kernel launches over tensors, in order, and the tape from which the backward pass is derived.
+ *
+ * Each operation (operations.ts) emits its launches and records, beside them, how its gradient is made; `backward` plays the tape in
+ * reverse. Nothing is computed here: the plan places the tensors, and a device runs the list.
+ *
+ * @since 0.1.0
+ */
+import { type KernelName, kernels, type Launch } from "../device/kernel.ts"
+import { type MemoryName, placed, size, type Tensor } from "./tensor.ts"
+
+type Operands<Refs> = { readonly [N in keyof Refs]: Tensor | Extract<Refs[N], undefined> }
+
+/** A launch whose operands are tensors. */
+export interface TensorLaunch<K extends KernelName = KernelName> {
+  readonly kernel: K
+  readonly buffers: Operands<Launch<K>["buffers"]>
+  readonly integers: Launch<K>["integers"]
+  readonly reals: Launch<K>["reals"]
+}
+
+/** A graph under construction. */
+export interface Graph {
+  readonly launches: ReadonlyArray<TensorLaunch>
+  /** A new tensor of the arena. */
+  readonly tensor: (shape: ReadonlyArray<number>) => Tensor
+  /** A tensor the host writes or reads: it keeps its place from the first launch to the last. */
+  readonly port: (shape: ReadonlyArray<number>, type?: "real" | "i32") => Tensor
+  readonly emit: <K extends KernelName>(
+    kernel: K,
+    buffers: TensorLaunch<K>["buffers"],
+    integers: TensorLaunch<K>["integers"],
+    reals: TensorLaunch<K>["reals"]
+  ) => void
+  /** Records how an operation's gradient is made. Run in reverse order by `backward`. */
+  readonly record: (step: () => void) => void
+  /** The gradient of a tensor, if something has contributed to it: for a weight, its place in the gradient memory. */
+  readonly gradient: (tensor: Tensor) => Tensor | undefined
+  /** Adds a contribution to a tensor's gradient; the first one becomes it. */
+  readonly contribute: (tensor: Tensor, contribution: Tensor) => void
+  readonly backward: () => void
+}
+
+/** An empty graph. */
+export const make = (): Graph => {
+  const launches: Array<TensorLaunch> = []
+  const tape: Array<() => void> = []
+  const gradients = new Map<Tensor, Tensor>()
+  const arena = (shape: ReadonlyArray<number>, type: "real" | "i32", persistent: boolean): Tensor => ({
+    memory: "arena",
+    type,
+    shape,
+    elements: size(shape),
+    offset: null,
+    persistent
+  })
+  const graph: Graph = {
+    launches,
+    tensor: (shape) => arena(shape, "real", false),
+    port: (shape, type = "real") => arena(shape, type, true),
+    emit: (kernel, buffers, integers, reals) => {
+      launches.push({ kernel, buffers, integers, reals } as unknown as TensorLaunch)
+    },
+    record: (step) => {
+      tape.push(step)
+    },
+    gradient: (tensor) =>
+      tensor.memory === "weights" ? placed("gradients", tensor.offset!, tensor.shape) : gradients.get(tensor),
+    contribute: (tensor, contribution) => {
+      const sum = gradients.get(tensor)
+      if (sum === undefined) gradients.set(tensor, contribution)
+      else if (sum !== contribution) {
+        graph.emit("add", { a: sum, b: contribution, out: sum }, { count: sum.elements }, {})
+      }
+    },
+    backward: () => {
+      for (const step of tape.splice(0).reverse()) step()
+    }
+  }
+  return graph
+}
+
+/** The operands of a launch, in the order of the kernel table, without the absent ones. */
+export const operands = (launch: TensorLaunch): ReadonlyArray<readonly [name: string, tensor: Tensor]> =>
+  kernels[launch.kernel].buffers.flatMap((slot) => {
+    const name = slot.replace("?", "")
+    const tensor = (launch.buffers as { readonly [name: string]: Tensor | undefined })[name]
+    return tensor === undefined ? [] : [[name, tensor] as const]
+  })
+
+export type { MemoryName }

@@ -1,0 +1,90 @@
+/**
+ * The memory plan: places every arena tensor of a launch list once, so that tensors which are never alive together share bytes.
+ *
+ * A tensor lives from the first launch that names it to the last (persistent ones: always). Placement is greedy by size: largest
+ * first, each at the lowest offset free of everything alive with it (Pisarchyk & Lee 2020, "greedy by size for offset calculation").
+ *
+ * @since 0.1.0
+ */
+import type { Program, Real } from "../device/device.ts"
+import type { AnyLaunch } from "../device/kernel.ts"
+import { operands, type TensorLaunch } from "./graph.ts"
+import type { MemoryName, Tensor } from "./tensor.ts"
+
+const alignment = 64
+
+/** A planned launch list: programs over named memories, and where the arena's tensors lie (bytes). */
+export interface Plan {
+  readonly memories: ReadonlyArray<MemoryName>
+  readonly arenaBytes: number
+  readonly offset: (tensor: Tensor) => number
+  /** The launches from `start` up to `end` as a program over `memories`. */
+  readonly program: (name: string, start?: number, end?: number) => Program
+}
+
+/** The size of one element in bytes. */
+export const elementBytes = (type: Tensor["type"], real: Real): number => (type === "i32" || real === "f32" ? 4 : 8)
+
+interface Life {
+  readonly tensor: Tensor
+  readonly bytes: number
+  first: number
+  last: number
+  offset: number
+}
+
+/** Plans a launch list for a device with this `real`. */
+export const make = (launches: ReadonlyArray<TensorLaunch>, real: Real): Plan => {
+  const lives = new Map<Tensor, Life>()
+  const memories = new Set<MemoryName>()
+  launches.forEach((launch, index) => {
+    for (const [, tensor] of operands(launch)) {
+      memories.add(tensor.memory)
+      if (tensor.memory !== "arena") continue
+      const life = lives.get(tensor)
+      if (life !== undefined) life.last = tensor.persistent ? launches.length : index
+      else {
+        const bytes = Math.ceil((tensor.elements * elementBytes(tensor.type, real)) / alignment) * alignment
+        const [first, last] = tensor.persistent ? [0, launches.length] : [index, index]
+        lives.set(tensor, { tensor, bytes, first, last, offset: -1 })
+      }
+    }
+  })
+
+  const placedLives: Array<Life> = []
+  for (const life of [...lives.values()].sort((a, b) => b.bytes - a.bytes || a.first - b.first)) {
+    let offset = 0
+    for (const other of placedLives) {
+      const together = other.first <= life.last && life.first <= other.last
+      if (together && offset + life.bytes > other.offset) offset = Math.max(offset, other.offset + other.bytes)
+    }
+    life.offset = offset
+    const at = placedLives.findIndex((other) => other.offset > offset)
+    placedLives.splice(at < 0 ? placedLives.length : at, 0, life)
+  }
+
+  const names = [...memories]
+  const offset = (tensor: Tensor): number =>
+    tensor.memory === "arena" ? lives.get(tensor)!.offset : tensor.offset! * elementBytes(tensor.type, real)
+  return {
+    memories: names,
+    arenaBytes: placedLives.reduce((end, life) => Math.max(end, life.offset + life.bytes), 0),
+    offset,
+    program: (name, start = 0, end = launches.length) => ({
+      name,
+      memories: names.length,
+      launches: launches.slice(start, end).map(
+        (launch) =>
+          ({
+            ...launch,
+            buffers: Object.fromEntries(
+              operands(launch).map(([slot, tensor]) => [
+                slot,
+                { memory: names.indexOf(tensor.memory), offset: offset(tensor) }
+              ])
+            )
+          }) as unknown as AnyLaunch
+      )
+    })
+  }
+}
