@@ -18,6 +18,8 @@ export interface Plan {
   readonly memories: ReadonlyArray<MemoryName>
   readonly arenaBytes: number
   readonly offset: (tensor: Tensor) => number
+  /** How many elements of a placed memory the launches reach. */
+  readonly extent: (memory: MemoryName) => number
   /** The launches from `start` up to `end` as a program over `memories`. */
   readonly program: (name: string, start?: number, end?: number) => Program
 }
@@ -36,10 +38,10 @@ interface Life {
 /** Plans a launch list for a device with this `real`. */
 export const make = (launches: ReadonlyArray<TensorLaunch>, real: Real): Plan => {
   const lives = new Map<Tensor, Life>()
-  const memories = new Set<MemoryName>()
+  const memories = new Map<MemoryName, number>()
   launches.forEach((launch, index) => {
     for (const [, tensor] of operands(launch)) {
-      memories.add(tensor.memory)
+      memories.set(tensor.memory, Math.max(memories.get(tensor.memory) ?? 0, (tensor.offset ?? 0) + tensor.elements))
       if (tensor.memory !== "arena") continue
       const life = lives.get(tensor)
       if (life !== undefined) life.last = tensor.persistent ? launches.length : index
@@ -63,13 +65,14 @@ export const make = (launches: ReadonlyArray<TensorLaunch>, real: Real): Plan =>
     placedLives.splice(at < 0 ? placedLives.length : at, 0, life)
   }
 
-  const names = [...memories]
+  const names = [...memories.keys()]
   const offset = (tensor: Tensor): number =>
     tensor.memory === "arena" ? lives.get(tensor)!.offset : tensor.offset! * elementBytes(tensor.type, real)
   return {
     memories: names,
     arenaBytes: placedLives.reduce((end, life) => Math.max(end, life.offset + life.bytes), 0),
     offset,
+    extent: (memory) => memories.get(memory) ?? 0,
     program: (name, start = 0, end = launches.length) => ({
       name,
       memories: names.length,

@@ -1,0 +1,194 @@
+/**
+ * The programs of a model: what a training step, a scoring pass, a prompt's prefill and a decode step are, as planned launch lists.
+ *
+ * @since 0.1.0
+ */
+import type { Real } from "../device/device.ts"
+import { hidden } from "./gpt2.ts"
+import * as Graph from "./graph.ts"
+import { layout, type ModelConfig } from "./model.ts"
+import * as operations from "./operations.ts"
+import type { AdamW } from "./optimizer.ts"
+import * as Plan from "./plan.ts"
+import { placed, type Tensor } from "./tensor.ts"
+
+/** The rectangle a program is compiled for. */
+export interface Extent {
+  readonly batch: number
+  readonly length: number
+}
+
+const inputs = (graph: Graph.Graph, { batch, length }: Extent) => ({
+  ids: graph.port([batch * length], "i32"),
+  positions: graph.port([batch * length], "i32")
+})
+
+const trunk = (
+  graph: Graph.Graph,
+  config: ModelConfig,
+  extent: Extent,
+  ports: { readonly ids: Tensor; readonly positions: Tensor },
+  train: boolean
+) =>
+  hidden(
+    graph,
+    config,
+    ports.ids,
+    ports.positions,
+    (qkv) => operations.attention(graph, qkv, extent.batch, extent.length, config.heads),
+    train
+  )
+
+/** Forward and backward of a loss linear in the log-probabilities, in one program. */
+export const languageModel = (config: ModelConfig, extent: Extent, real: Real) => {
+  const graph = Graph.make()
+  const ports = { ...inputs(graph, extent), targets: graph.port([extent.batch * extent.length], "i32") }
+  const model = trunk(graph, config, extent, ports, true)
+  const head = operations.lmHeadLoss(graph, model.hidden, model.weight("wte.weight"), ports.targets)
+  graph.backward()
+  return { ports: { ...ports, ...head }, plan: Plan.make(graph.launches, real) }
+}
+
+/** Which heads a statistics program has; `temperature` divides the logits. */
+export interface Heads {
+  readonly language: boolean
+  readonly scalar: boolean
+  readonly temperature: number
+}
+
+/**
+ * Per-row statistics (log-probability, entropy, value), and, if `train`, the backward pass from the derivatives the host writes:
+ * the launches before `forwardEnd` are the forward pass, those from it on the backward pass.
+ */
+export const statistics = (config: ModelConfig, extent: Extent, heads: Heads, train: boolean, real: Real) => {
+  const graph = Graph.make()
+  const ports = { ...inputs(graph, extent), targets: graph.port([extent.batch * extent.length], "i32") }
+  const model = trunk(graph, config, extent, ports, train)
+  const scalar = heads.scalar
+    ? operations.scalarHead(graph, model.hidden, model.weight("score.weight"), model.weight("score.bias"))
+    : undefined
+  const language = heads.language
+    ? operations.lmHead(graph, model.hidden, model.weight("wte.weight"), ports.targets, heads.temperature)
+    : undefined
+  const forwardEnd = graph.launches.length
+  if (train) graph.backward()
+  return { ports, scalar, language, forwardEnd, plan: Plan.make(graph.launches, real) }
+}
+
+/** Gradient norm, clip and AdamW over the flat buffers; `control` is real[8]: the norm, then adamw's four from element 4. */
+export const update = (config: ModelConfig, optimizer: AdamW, real: Real) => {
+  const graph = Graph.make()
+  const { count, decayCount } = layout(config)
+  const flat = (memory: "weights" | "gradients" | "firstMoment" | "secondMoment") => placed(memory, 0, [count])
+  const norm = placed("control", 0, [1])
+  graph.emit("gradientNorm", { gradients: flat("gradients"), norm }, { count }, {})
+  graph.emit(
+    "adamw",
+    {
+      weights: flat("weights"),
+      gradients: flat("gradients"),
+      m: flat("firstMoment"),
+      v: flat("secondMoment"),
+      norm,
+      control: placed("control", 4, [4])
+    },
+    { count, decayCount, form: optimizer.form === "pytorch" ? 0 : 1 },
+    { beta1: optimizer.beta1, beta2: optimizer.beta2, epsilon: optimizer.epsilon, maxNorm: optimizer.maxNorm }
+  )
+  return { plan: Plan.make(graph.launches, real) }
+}
+
+/** The keys and values of all layers: [layers][keys, values][batch, heads, capacity, headWidth]. */
+const cache = (config: ModelConfig, batch: number, capacity: number) => {
+  const shape = [batch, config.heads, capacity, config.width / config.heads]
+  const elements = batch * capacity * config.width
+  return {
+    elements: 2 * config.layers * elements,
+    layer: (layer: number) => ({
+      keys: placed("cache", 2 * layer * elements, shape),
+      values: placed("cache", (2 * layer + 1) * elements, shape)
+    })
+  }
+}
+
+/** Elements of the key-value cache. */
+export const cacheElements = (config: ModelConfig, batch: number, capacity: number): number =>
+  cache(config, batch, capacity).elements
+
+/** Runs prompts through the trunk and fills the cache from position 0. */
+export const prefill = (config: ModelConfig, extent: Extent, capacity: number, real: Real) => {
+  const graph = Graph.make()
+  const ports = inputs(graph, extent)
+  const { batch, length } = extent
+  const headWidth = config.width / config.heads
+  const kept = cache(config, batch, capacity)
+  hidden(
+    graph,
+    config,
+    ports.ids,
+    ports.positions,
+    (qkv, layer) => {
+      graph.emit(
+        "cacheWrite",
+        { qkv, ...kept.layer(layer) },
+        { batch, length, capacity, heads: config.heads, headWidth },
+        {}
+      )
+      return operations.attention(graph, qkv, batch, length, config.heads)
+    },
+    false
+  )
+  return { ports, plan: Plan.make(graph.launches, real) }
+}
+
+/** How the next token is drawn; `topK` 0 and `topP` 1 cut nothing, temperature 0 is argmax. */
+export interface Sampling {
+  readonly temperature: number
+  readonly topK: number
+  readonly topP: number
+  readonly endToken: number
+}
+
+/** One token for each of `batch` sequences against the cache, sampled on the device: running it n times makes n tokens. */
+export const decode = (config: ModelConfig, batch: number, capacity: number, sampling: Sampling, real: Real) => {
+  const graph = Graph.make()
+  const headWidth = config.width / config.heads
+  const kept = cache(config, batch, capacity)
+  const ports = {
+    ids: graph.port([batch], "i32"),
+    positions: graph.port([batch], "i32"),
+    keys: graph.port([batch, 2], "i32"),
+    limits: graph.port([batch], "i32"),
+    done: graph.port([batch], "i32"),
+    tokens: graph.port([batch, capacity], "i32"),
+    logProbability: graph.port([batch, capacity])
+  }
+  const model = hidden(
+    graph,
+    config,
+    ports.ids,
+    ports.positions,
+    (qkv, layer) => {
+      const out = graph.tensor([batch, config.width])
+      const { keys, values } = kept.layer(layer)
+      const sizes = { batch, capacity, heads: config.heads, headWidth }
+      graph.emit("decodeAttention", { qkv, positions: ports.positions, keys, values, out }, sizes, {})
+      return out
+    },
+    false
+  )
+  graph.emit(
+    "sample",
+    { x: model.hidden, table: model.weight("wte.weight"), ...ports },
+    {
+      batch,
+      width: config.width,
+      vocabulary: config.vocabulary,
+      capacity,
+      topK: sampling.topK,
+      endToken: sampling.endToken
+    },
+    { temperature: sampling.temperature, topP: sampling.topP }
+  )
+  return { ports, plan: Plan.make(graph.launches, real) }
+}
