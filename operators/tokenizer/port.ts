@@ -24,4 +24,4 @@ export interface Tokenizer {
 }
 
 /** The port of tokenizers; the artifact's one part is `tokenizer.json`, in the format of Hugging Face `tokenizers`. */
-export declare const Tokenizer: Port<Tokenizer>
+export declare const TokenizerPort: Port<Tokenizer>
