@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { normal } from "../device/philox.ts"
+import { normal } from "./random.ts"
 import { size } from "./tensor.ts"
 
 const Positive = Schema.Int.check(Schema.isGreaterThan(0))

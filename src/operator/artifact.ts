@@ -31,7 +31,7 @@ export class ArtifactError extends Schema.TaggedError<ArtifactError>()("Artifact
 
 /** Where blobs go. The digest is taken as the bytes pass. */
 export interface BlobSink {
-  readonly put: <E>(data: Uint8Array | Stream.Stream<Uint8Array, E>) => Effect.Effect<Blob, E | ArtifactError>
+  readonly put: <E = never>(data: Uint8Array | Stream.Stream<Uint8Array, E>) => Effect.Effect<Blob, E | ArtifactError>
 }
 
 /** Where blobs come from. `path` is a read-only file with the blob's bytes, for reading without loading it whole. */

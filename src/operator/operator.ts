@@ -65,7 +65,14 @@ export type AnyOperator = Operator<any, any, any, unknown, unknown>
  * Defines an operator. Its code (this module and what it imports inside the project) is part of every key of its stages, so `version`
  * (default 1) only needs to change when something outside the code does.
  */
-export const make = <Params, const Inputs extends Ports, const Outputs extends Ports, E = never, R = never>(
+export const make = <
+  Params,
+  const Inputs extends Ports,
+  const Outputs extends Ports,
+  E = never,
+  R = never,
+  const UsesDevice extends boolean = false
+>(
   name: string,
   options: {
     readonly version?: number
@@ -73,9 +80,11 @@ export const make = <Params, const Inputs extends Ports, const Outputs extends P
     readonly params: ParamsSchema<Params>
     readonly inputs: Inputs
     readonly outputs: Outputs
+    readonly usesDevice?: UsesDevice
     readonly sources?: (params: Params) => Effect.Effect<ReadonlyArray<SourceFile>, OperatorError>
     readonly run: (input: OperatorInput<Params, Inputs>) => Effect.Effect<PortValues<Outputs>, E, R>
-  } & ([Device] extends [R] ? { readonly usesDevice: true } : { readonly usesDevice?: false })
+  },
+  ..._check: [Device] extends [R] ? ([UsesDevice] extends [true] ? [] : [error: "usesDevice: true is missing"]) : []
 ): Operator<Params, Inputs, Outputs, E, Exclude<R, Stage>> => {
   const site = getCallSites(2)[1]
   return {

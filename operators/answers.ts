@@ -1,0 +1,50 @@
+/**
+ * Row types around prompts and their answers.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import * as Table from "../src/table/index.ts"
+
+/** A text that a policy is to continue. */
+export const Prompt = Schema.Struct({ id: Schema.String, prompt: Schema.String })
+export type Prompt = typeof Prompt.Type
+
+/** A prompt with the answer a person gave. `answer` follows `prompt` as written, its leading space included. */
+export const Demonstration = Schema.Struct({ id: Schema.String, prompt: Schema.String, answer: Schema.String })
+export type Demonstration = typeof Demonstration.Type
+
+/**
+ * A sampled answer. `answerTokens` ends with the end token if the policy stopped by itself; `logProbabilities` (nats, one an answer token)
+ * are those of softmax(logits / temperature) at the moment of sampling.
+ */
+export const Completion = Schema.Struct({
+  id: Schema.String,
+  prompt: Schema.String,
+  answer: Schema.String,
+  promptTokens: Table.Int32List,
+  answerTokens: Table.Int32List,
+  logProbabilities: Table.Float32List
+})
+export type Completion = typeof Completion.Type
+
+/** A sampled answer with its reward, and each token's log-probability under the frozen reference. */
+export const ScoredCompletion = Schema.Struct({
+  ...Completion.fields,
+  reward: Schema.Number,
+  referenceLogProbabilities: Table.Float32List
+})
+export type ScoredCompletion = typeof ScoredCompletion.Type
+
+/** K answers to one prompt in a person's order: rank 1 is best, equal ranks are ties. */
+export const Ranking = Schema.Struct({
+  id: Schema.String,
+  prompt: Schema.String,
+  answers: Schema.Array(Schema.String),
+  ranks: Schema.Array(Schema.Int)
+})
+export type Ranking = typeof Ranking.Type
+
+/** A word and its sentiment, from very negative to very positive. */
+export const LexiconEntry = Schema.Struct({ word: Schema.String, valence: Schema.Number })
+export type LexiconEntry = typeof LexiconEntry.Type

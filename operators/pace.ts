@@ -1,0 +1,37 @@
+/**
+ * The pace of a training loop: what it reports while it runs, and when it saves a resume point.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import { Stage } from "../src/operator/stage.ts"
+
+/** Saving by the clock costs the same share of time whatever a step costs, and changes no result. */
+const saveEvery = 5_000
+const reportEvery = 100
+
+/** Starts a pace at step `from` of `steps`, each of which is worth `tokensPerStep` tokens. */
+export const make = Effect.fnUntraced(function* (from: number, steps: number, tokensPerStep: number) {
+  const stage = yield* Stage
+  const started = yield* Clock.currentTimeMillis
+  let saved = started
+  let reported = 0
+  return {
+    /** After step `step` (the number done): reports at most ten times a second, and at the end. */
+    done: Effect.fnUntraced(function* (step: number, metrics: { readonly [name: string]: number }) {
+      const now = yield* Clock.currentTimeMillis
+      if (now - reported < reportEvery && step < steps) return
+      reported = now
+      const seconds = Math.max(now - started, 1) / 1000
+      const tokensPerSecond = ((step - from) * tokensPerStep) / seconds
+      yield* stage.report({ step, steps, metrics: { ...metrics, tokensPerSecond } })
+    }),
+    /** Whether it is time to save. */
+    due: Effect.map(Clock.currentTimeMillis, (now) => {
+      if (now - saved < saveEvery) return false
+      saved = now
+      return true
+    })
+  }
+})

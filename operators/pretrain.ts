@@ -1,0 +1,149 @@
+/**
+ * Step 0: pretrain a GPT on a corpus, next token by next token.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { targetCount } from "../src/engine/batch.ts"
+import { initialize, type ModelConfig } from "../src/engine/model.ts"
+import { adamW, learningRate } from "../src/engine/optimizer.ts"
+import * as Session from "../src/engine/session.ts"
+import * as Operator from "../src/operator/operator.ts"
+import { Stage } from "../src/operator/stage.ts"
+import * as Table from "../src/table/index.ts"
+import { type Checkpoint, CheckpointPort } from "./checkpoint.ts"
+import * as Pace from "./pace.ts"
+import { parameter } from "./parameter.ts"
+import { ReportPort } from "./report.ts"
+import { TokenSequence } from "./rows.ts"
+import { TokenizerPort } from "./tokenizer/port.ts"
+import * as Windows from "./windows.ts"
+
+const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+const Share = Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
+
+/** Parameters of pretraining; the model's vocabulary is the tokenizer's. */
+export const PretrainParams = Schema.Struct({
+  layers: parameter(Positive, 4, "transformer blocks"),
+  heads: parameter(Positive, 4, "attention heads; must divide the width"),
+  width: parameter(Positive, 128, "width of the residual stream"),
+  context: parameter(Positive, 128, "tokens a training window has, and the longest sequence the model can read"),
+  batch: parameter(Positive, 16, "windows an update"),
+  steps: parameter(Positive, 1000, "updates"),
+  learningRate: parameter(Schema.Number.check(Schema.isGreaterThan(0)), 2e-3, "peak learning rate"),
+  warmup: parameter(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 50, "updates of linear warm-up"),
+  finalLearningRate: parameter(Share, 0.1, "share of the peak rate that the cosine ends at"),
+  weightDecay: parameter(Schema.Number.check(Schema.isGreaterThanOrEqualTo(0)), 0.1, "AdamW's decay, on matrices only"),
+  validationWindows: parameter(Positive, 64, "windows of validation text that losses are measured on, from its start"),
+  seed: parameter(Schema.Int, 1, "of the initial weights and the order of the data")
+})
+
+/**
+ * Trains with AdamW (nanoGPT's settings), warm-up and cosine, on windows drawn at random. Figures: validation loss before and after (nats a
+ * token, bits a byte) beside the unigram entropy of the corpus.
+ */
+export const pretrain = Operator.make("pretrain", {
+  description: "Pretrains a GPT on token sequences",
+  params: PretrainParams,
+  inputs: { train: Table.of(TokenSequence), validation: Table.of(TokenSequence), tokenizer: TokenizerPort },
+  outputs: { checkpoint: CheckpointPort, report: ReportPort },
+  usesDevice: true,
+  run: Effect.fnUntraced(function* ({ inputs, params }) {
+    const stage = yield* Stage
+    const { tokenizer } = inputs
+    const config: ModelConfig = {
+      family: "gpt2",
+      layers: params.layers,
+      heads: params.heads,
+      width: params.width,
+      vocabulary: tokenizer.vocabularySize,
+      context: params.context,
+      scalarHead: false
+    }
+    const train = yield* Windows.read(inputs.train)
+    const validation = yield* Windows.read(inputs.validation)
+    for (const [name, stream] of Object.entries({ train, validation })) {
+      if (stream.tokens.length <= params.context) {
+        return yield* new Operator.OperatorError({
+          operator: "pretrain",
+          place: name,
+          message: `${stream.tokens.length} tokens are too few for one window of ${params.context}: give more text or a shorter context`
+        })
+      }
+    }
+
+    const saved = yield* stage.resume(CheckpointPort)
+    const start = Option.isSome(saved) ? saved.value : undefined
+    const session = yield* Session.make(start?.value.weights ?? initialize(config, params.seed), start?.value.optimizer)
+    const windows = Windows.consecutive(validation.tokens, params.batch, params.context, params.validationWindows)
+    const validate = Effect.gen(function* () {
+      let sum = 0
+      let count = 0
+      for (const batch of windows) {
+        const { logProbability } = yield* session.statistics(batch, { language: true, scalar: false, temperature: 1 })
+        for (const value of logProbability) sum -= value
+        count += targetCount(batch)
+      }
+      return sum / count
+    })
+
+    const first = start?.step ?? 0
+    const before = start?.value.state?.["validationLossBefore"] ?? (yield* validate)
+    const checkpoint = Effect.gen(function* () {
+      const value: Checkpoint = {
+        weights: yield* session.weights,
+        tokenizer,
+        optimizer: yield* session.optimizerState,
+        state: { validationLossBefore: before }
+      }
+      return value
+    })
+    const pace = yield* Pace.make(first, params.steps, params.batch * params.context)
+    for (let step = first; step < params.steps; step++) {
+      const batch = Windows.random(train.tokens, params.batch, params.context, params.seed, step)
+      const loss = yield* session.languageModelLoss(batch, targetCount(batch))
+      const rate = learningRate(
+        "cosine",
+        params.learningRate,
+        step,
+        params.steps,
+        params.warmup,
+        params.finalLearningRate
+      )
+      const gradientNorm = yield* session.update({ ...adamW, weightDecay: params.weightDecay }, rate)
+      if (!Number.isFinite(loss)) {
+        return yield* new Operator.OperatorError({
+          operator: "pretrain",
+          place: `step ${step + 1}`,
+          message: `the loss is ${loss}: lower learningRate (${params.learningRate}) or raise warmup (${params.warmup})`
+        })
+      }
+      yield* pace.done(step + 1, { loss, learningRate: rate, gradientNorm })
+      if (step + 1 < params.steps && (yield* pace.due)) {
+        yield* stage.save(CheckpointPort, { step: step + 1, value: yield* checkpoint })
+      }
+    }
+
+    const after = yield* validate
+    const bitsPerByte = (loss: number) => ((loss / Math.LN2) * validation.tokens.length) / validation.bytes
+    const entropy = Windows.unigramEntropy(train.tokens, config.vocabulary)
+    yield* stage.report({ metrics: { validationLoss: after, validationLossBefore: before, unigramEntropy: entropy } })
+    const unit = "nats/token"
+    return {
+      checkpoint: { weights: yield* session.weights, tokenizer },
+      report: {
+        title: "Pretraining",
+        figures: [
+          { name: "validation loss before", value: before, unit },
+          { name: "validation loss after", value: after, unit },
+          { name: "validation bits per byte before", value: bitsPerByte(before), unit: "bits/byte" },
+          { name: "validation bits per byte after", value: bitsPerByte(after), unit: "bits/byte" },
+          { name: "unigram entropy of the corpus", value: entropy, unit, note: "the best that ignores context can do" }
+        ],
+        samples: []
+      }
+    }
+  }, Effect.scoped)
+})

@@ -1,0 +1,82 @@
+/**
+ * Windows of a token stream: what a language model is pretrained and validated on.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { Batch } from "../src/engine/batch.ts"
+import { philox } from "../src/engine/random.ts"
+import type { ReadError, Table } from "../src/table/index.ts"
+import type { TokenSequence } from "./rows.ts"
+
+/** All tokens of a table in one buffer, in the table's order, and the bytes of text they stand for. */
+export interface TokenStream {
+  readonly tokens: Int32Array
+  readonly bytes: number
+}
+
+/** Reads a table of token sequences as one stream. */
+export const read = (table: Table<TokenSequence>): Effect.Effect<TokenStream, ReadError> =>
+  Effect.gen(function* () {
+    const parts: Array<Int32Array> = []
+    let length = 0
+    let bytes = 0
+    yield* Stream.runForEach(table.rows, (row) =>
+      Effect.sync(() => {
+        parts.push(row.tokens.slice())
+        length += row.tokens.length
+        bytes += row.bytes
+      })
+    )
+    const tokens = new Int32Array(length)
+    let at = 0
+    for (const part of parts) {
+      tokens.set(part, at)
+      at += part.length
+    }
+    return { tokens, bytes }
+  })
+
+const windows = (tokens: Int32Array, starts: ReadonlyArray<number>, length: number): Batch => {
+  const inputs = new Int32Array(starts.length * length)
+  const targets = new Int32Array(starts.length * length)
+  const sequences = starts.map((start, b) => {
+    inputs.set(tokens.subarray(start, start + length), b * length)
+    targets.set(tokens.subarray(start + 1, start + length + 1), b * length)
+    return { tokens: tokens.subarray(start, start + length + 1), from: 1 }
+  })
+  return { batch: starts.length, length, tokens: inputs, targets, sequences }
+}
+
+/** `batch` windows at random places, a function of seed and step alone: the cursor of the data is the step. */
+export const random = (tokens: Int32Array, batch: number, length: number, seed: number, step: number): Batch => {
+  const room = tokens.length - length
+  const starts = Array.from({ length: batch }, (_, b) => {
+    const [high, low] = philox([seed >>> 0, 0xda7a], [step, b, 0, 0])
+    return Number(((BigInt(high!) << 32n) | BigInt(low!)) % BigInt(room))
+  })
+  return windows(tokens, starts, length)
+}
+
+/** Windows one after the other from the start, at most `limit` of them, `batch` at a time. */
+export const consecutive = (tokens: Int32Array, batch: number, length: number, limit: number): ReadonlyArray<Batch> => {
+  const count = Math.min(limit, Math.floor((tokens.length - 1) / length))
+  const batches: Array<Batch> = []
+  for (let first = 0; first < count; first += batch) {
+    const starts = Array.from({ length: Math.min(batch, count - first) }, (_, i) => (first + i) * length)
+    batches.push(windows(tokens, starts, length))
+  }
+  return batches
+}
+
+/** Entropy of the token distribution of a stream, in nats: the loss of the best predictor that ignores context. */
+export const unigramEntropy = (tokens: Int32Array, vocabulary: number): number => {
+  const counts = new Float64Array(vocabulary)
+  for (const token of tokens) counts[token]!++
+  let entropy = 0
+  for (const count of counts) {
+    if (count > 0) entropy -= (count / tokens.length) * Math.log(count / tokens.length)
+  }
+  return entropy
+}
