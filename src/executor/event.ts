@@ -1,0 +1,116 @@
+/**
+ * What happens in a run, as it happens. Every event encodes to one JSON object.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { Artifact } from "../operator/artifact.ts"
+import { Reason } from "./reason.ts"
+
+const Metrics = Schema.Record(Schema.String, Schema.Number)
+
+/** `time` is milliseconds since 1970. */
+export const RunStarted = Schema.TaggedStruct("RunStarted", {
+  run: Schema.String,
+  pipeline: Schema.String,
+  stages: Schema.Number,
+  time: Schema.Number
+})
+
+/** One stage of the plan; `seconds` is what it took last time. */
+export const StagePlanned = Schema.TaggedStruct("StagePlanned", {
+  stage: Schema.String,
+  operator: Schema.String,
+  action: Schema.Literals(["reuse", "run", "maybe"]),
+  reasons: Schema.Array(Reason),
+  seconds: Schema.optionalKey(Schema.Number)
+})
+
+/** The cache had the stage's result. */
+export const StageReused = Schema.TaggedStruct("StageReused", {
+  stage: Schema.String,
+  operator: Schema.String,
+  key: Schema.String,
+  artifacts: Schema.Record(Schema.String, Artifact),
+  metrics: Metrics
+})
+
+/** Another process runs the stage; `seconds` is how long its lease has been held. */
+export const StageWaiting = Schema.TaggedStruct("StageWaiting", {
+  stage: Schema.String,
+  operator: Schema.String,
+  pid: Schema.Number,
+  host: Schema.String,
+  seconds: Schema.Number
+})
+
+/** The stage's inputs are known and it runs, for `reasons`. */
+export const StageStarted = Schema.TaggedStruct("StageStarted", {
+  stage: Schema.String,
+  operator: Schema.String,
+  key: Schema.String,
+  reasons: Schema.Array(Reason)
+})
+
+/** A report of the operator, or the step that it goes on from (`resumed`). */
+export const StageProgress = Schema.TaggedStruct("StageProgress", {
+  stage: Schema.String,
+  operator: Schema.String,
+  step: Schema.optionalKey(Schema.Number),
+  steps: Schema.optionalKey(Schema.Number),
+  resumed: Schema.optionalKey(Schema.Boolean),
+  metrics: Metrics,
+  seconds: Schema.Number
+})
+
+/** The result is durable. `seconds` is the whole stage, `runSeconds` the operator's part of it. */
+export const StageFinished = Schema.TaggedStruct("StageFinished", {
+  stage: Schema.String,
+  operator: Schema.String,
+  key: Schema.String,
+  artifacts: Schema.Record(Schema.String, Artifact),
+  metrics: Metrics,
+  seconds: Schema.Number,
+  runSeconds: Schema.Number
+})
+
+/** The stage failed; what needs it is skipped. `cause` is the error's tag, or `Defect`. */
+export const StageFailed = Schema.TaggedStruct("StageFailed", {
+  stage: Schema.String,
+  operator: Schema.String,
+  cause: Schema.String,
+  message: Schema.String
+})
+
+/** A stage that it needs failed. */
+export const StageSkipped = Schema.TaggedStruct("StageSkipped", {
+  stage: Schema.String,
+  operator: Schema.String,
+  because: Schema.String
+})
+
+/** The last event. */
+export const RunFinished = Schema.TaggedStruct("RunFinished", {
+  run: Schema.String,
+  pipeline: Schema.String,
+  status: Schema.Literals(["succeeded", "failed", "interrupted"]),
+  reused: Schema.Number,
+  ran: Schema.Number,
+  failed: Schema.Number,
+  skipped: Schema.Number,
+  seconds: Schema.Number
+})
+
+export const Event = Schema.Union([
+  RunStarted,
+  StagePlanned,
+  StageReused,
+  StageWaiting,
+  StageStarted,
+  StageProgress,
+  StageFinished,
+  StageFailed,
+  StageSkipped,
+  RunFinished
+])
+export type Event = typeof Event.Type

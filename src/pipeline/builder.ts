@@ -1,0 +1,108 @@
+/**
+ * Writes stages down as a pipeline's function adds them, and keeps those that its outputs need.
+ *
+ * @since 0.1.0
+ */
+
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { AnyOperator } from "../operator/operator.ts"
+import type { Source, StageNode } from "./graph.ts"
+import type { Builder } from "./output.ts"
+import { PipelineError } from "./pipelineError.ts"
+import { decodeStrictly, paramsToJson } from "./settings.ts"
+
+interface Written {
+  readonly stages: ReadonlyArray<StageNode>
+  readonly outputs: { readonly [name: string]: Source }
+}
+
+/** Runs a pipeline's function. An output is known only after its stage was added, so the order of adding is an order of running. */
+export const buildGraph = (
+  pipeline: string,
+  write: (builder: Builder) => { readonly [name: string]: Source }
+): Written => {
+  const stages = new Map<string, StageNode>()
+  let suffix = ""
+
+  const refuse = (place: string, message: string): never => {
+    throw new PipelineError({ pipeline, place, message })
+  }
+
+  const checkSource = (place: string, source: Source | undefined): Source => {
+    const stage = source === undefined ? undefined : stages.get(source.stage)
+    if (source === undefined || stage === undefined || !Object.hasOwn(stage.operator.outputs, source.port)) {
+      return refuse(place, "is not an output of a stage of this pipeline")
+    }
+    return { stage: source.stage, port: source.port }
+  }
+
+  const add = (
+    operator: AnyOperator,
+    options: {
+      readonly name?: string
+      readonly inputs?: { readonly [port: string]: Source }
+      readonly params?: unknown
+    } = {}
+  ) => {
+    const name = (options.name ?? operator.name) + suffix
+    const bad = /[^A-Za-z0-9_.-]/.exec(name)
+    if (name === "" || bad !== null) refuse(name, "a stage's name has letters, digits, _ . and - only")
+    if (stages.has(name)) {
+      refuse(
+        name,
+        `two stages are named ${name}: give one of them another name, as in p.add(${operator.name}, { name: "..." })`
+      )
+    }
+    const params = decode(operator, options.params ?? {}, (message) =>
+      refuse(name, `parameters of ${operator.name}: ${message}`)
+    )
+    const given = options.inputs ?? {}
+    for (const port of Object.keys(given)) {
+      if (!Object.hasOwn(operator.inputs, port)) refuse(`${name}.${port}`, `${operator.name} has no such input`)
+    }
+    const inputs = Object.fromEntries(
+      Object.keys(operator.inputs).map((port) => [port, checkSource(`${name}.${port}`, given[port])])
+    )
+    stages.set(name, { name, operator, params, paramsJson: paramsToJson(operator.params, params), inputs })
+    return Object.fromEntries(Object.keys(operator.outputs).map((port) => [port, { stage: name, port }]))
+  }
+
+  const iterate = <S>(n: number, initial: S, step: (state: S, i: number) => S): S => {
+    const outer = suffix
+    if (!Number.isInteger(n) || n < 0) refuse("iterate", `the number of rounds is a whole number from 0, not ${n}`)
+    let state = initial
+    try {
+      for (let i = 1; i <= n; i++) {
+        suffix = `${outer}.${i}`
+        state = step(state, i)
+      }
+    } finally {
+      suffix = outer
+    }
+    return state
+  }
+
+  const written = write({ add, iterate } as unknown as Builder)
+  const outputs = Object.fromEntries(
+    Object.entries(written).map(([name, source]) => [name, checkSource(`output ${name}`, source)])
+  )
+  return { stages: needed(stages, outputs), outputs }
+}
+
+const decode = (operator: AnyOperator, params: unknown, refuse: (message: string) => never): unknown => {
+  const exit = Effect.runSyncExit(decodeStrictly(operator.params, params))
+  if (Exit.isSuccess(exit)) return exit.value
+  const error = Cause.squash(exit.cause)
+  return refuse(error instanceof Error ? error.message : String(error))
+}
+
+const needed = (stages: ReadonlyMap<string, StageNode>, outputs: Written["outputs"]): ReadonlyArray<StageNode> => {
+  const wanted = new Set(Object.values(outputs).map((source) => source.stage))
+  const all = [...stages.values()]
+  for (const stage of all.toReversed()) {
+    if (wanted.has(stage.name)) for (const source of Object.values(stage.inputs)) wanted.add(source.stage)
+  }
+  return all.filter((stage) => wanted.has(stage.name))
+}

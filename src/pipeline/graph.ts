@@ -1,0 +1,41 @@
+/**
+ * What a pipeline is once its parameters are known: stages in an order in which each comes after what it needs.
+ *
+ * @since 0.1.0
+ */
+import type { Json } from "effect/Schema"
+import type { AnyOperator } from "../operator/operator.ts"
+
+/** One output port of one stage, by name. */
+export interface Source {
+  readonly stage: string
+  readonly port: string
+}
+
+/** One use of an operator: `params` as its `run` gets them, `paramsJson` the same as JSON with every default filled in. */
+export interface StageNode {
+  readonly name: string
+  readonly operator: AnyOperator
+  readonly params: unknown
+  readonly paramsJson: Json
+  readonly inputs: { readonly [port: string]: Source }
+}
+
+declare const Needs: unique symbol
+
+/** The stages that the outputs need, each after its inputs. `R` is the services that running them needs. */
+export interface Graph<out R> {
+  readonly pipeline: string
+  readonly description: string
+  readonly params: Json
+  readonly settings: ReadonlyArray<Setting>
+  readonly stages: ReadonlyArray<StageNode>
+  readonly outputs: { readonly [name: string]: Source }
+  readonly [Needs]?: () => R
+}
+
+/** One pipeline parameter set from outside: `path` is dotted (`ppo.learningRate`), `value` as typed on a command line. */
+export interface Setting {
+  readonly path: string
+  readonly value: string
+}
