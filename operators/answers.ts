@@ -15,11 +15,12 @@ export const Demonstration = Schema.Struct({ id: Schema.String, prompt: Schema.S
 export type Demonstration = typeof Demonstration.Type
 
 /**
- * A sampled answer. `answerTokens` ends with the end token if the policy stopped by itself; `logProbabilities` (nats, one an answer token)
+ * A sampled answer: number `sample` (from 0) to the prompt named `id`. `answerTokens` ends with the end token if the policy stopped by itself; `logProbabilities` (nats, one an answer token)
  * are those of softmax(logits / temperature) at the moment of sampling.
  */
 export const Completion = Schema.Struct({
   id: Schema.String,
+  sample: Schema.Int,
   prompt: Schema.String,
   answer: Schema.String,
   promptTokens: Table.Int32List,

@@ -1,0 +1,24 @@
+/**
+ * A prompt and its answer as one token sequence: what SFT learns, and the reward model reads, and PPO updates on.
+ *
+ * @since 0.1.0
+ */
+import type { Sequence } from "../src/engine/batch.ts"
+import type { Tokenizer } from "./tokenizer/port.ts"
+
+/** prompt tokens, then answer tokens; only the answer is predicted. */
+export const join = (prompt: Int32Array, answer: Int32Array): Sequence => {
+  const tokens = new Int32Array(prompt.length + answer.length)
+  tokens.set(prompt)
+  tokens.set(answer, prompt.length)
+  return { tokens, from: prompt.length }
+}
+
+/** Encodes a prompt and a finished answer: the end token comes last. */
+export const encode = (tokenizer: Tokenizer, prompt: string, answer: string): Sequence => {
+  const text = tokenizer.encode(answer)
+  const ended = new Int32Array(text.length + 1)
+  ended.set(text)
+  ended[text.length] = tokenizer.special.endOfText
+  return join(tokenizer.encode(prompt), ended)
+}

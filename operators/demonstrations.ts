@@ -1,0 +1,87 @@
+/**
+ * Prompts and demonstrations cut from real text: a prompt is the beginning of a sentence, its demonstrated answer the rest.
+ *
+ * @since 0.1.0
+ */
+import { createHash } from "node:crypto"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Operator from "../src/operator/operator.ts"
+import * as Table from "../src/table/index.ts"
+import { Demonstration, Prompt } from "./answers.ts"
+import { parameter } from "./parameter.ts"
+import { Document } from "./rows.ts"
+
+const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+
+/** Sentences of a text that start with a capital and end with a full stop, white space folded. */
+export const sentences = (text: string): ReadonlyArray<string> =>
+  text
+    .replace(/\s+/g, " ")
+    .split(/(?<=[.!?]["”’)]?)\s+(?=["“‘(]?[A-Z])/)
+    .filter((sentence) => /^["“‘(]?[A-Z].*[.!?]["”’)]?$/.test(sentence))
+
+/**
+ * Cuts each sentence of fitting length after `promptWords` words. Sentences are put in an order of their digests (so that no file is
+ * favoured), then dealt out: held-out prompts first, then prompts for ranking, then prompts for PPO; all others are demonstrations.
+ */
+export const cutDemonstrations = Operator.make("demonstrations", {
+  description: "Cuts prompts and demonstrated answers from sentences of real text",
+  params: Schema.Struct({
+    promptWords: parameter(Positive, 5, "words of a sentence that make the prompt"),
+    minimumAnswerWords: parameter(Positive, 4, "shorter rests are left out"),
+    maximumAnswerWords: parameter(Positive, 20, "longer rests are left out"),
+    heldOut: parameter(
+      Positive,
+      512,
+      "prompts kept for evaluation: no demonstration, ranking or PPO prompt is among them"
+    ),
+    ranking: parameter(Positive, 2048, "prompts whose sampled answers are ranked"),
+    policy: parameter(Positive, 4096, "prompts for PPO"),
+    demonstrations: parameter(Positive, 20000, "demonstrations at most")
+  }),
+  inputs: { documents: Table.of(Document) },
+  outputs: {
+    demonstrations: Table.of(Demonstration),
+    rankingPrompts: Table.of(Prompt),
+    policyPrompts: Table.of(Prompt),
+    heldOutPrompts: Table.of(Prompt)
+  },
+  run: Effect.fnUntraced(function* ({ inputs, params }) {
+    const cut = new Map<string, Demonstration>()
+    yield* Stream.runForEach(inputs.documents.rows, (document) =>
+      Effect.sync(() => {
+        for (const sentence of sentences(document.text)) {
+          const words = sentence.split(" ")
+          const rest = words.length - params.promptWords
+          if (rest < params.minimumAnswerWords || rest > params.maximumAnswerWords) continue
+          const prompt = words.slice(0, params.promptWords).join(" ")
+          const id = createHash("sha256").update(prompt).digest("hex").slice(0, 16)
+          // One sentence a prompt: a prompt that is held out must not be in the training text of another part.
+          if (!cut.has(id)) cut.set(id, { id, prompt, answer: ` ${words.slice(params.promptWords).join(" ")}` })
+        }
+      })
+    )
+    const all = [...cut.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+    const reserved = params.heldOut + params.ranking + params.policy
+    if (all.length <= reserved) {
+      return yield* new Operator.OperatorError({
+        operator: "demonstrations",
+        place: "documents",
+        message: `the text has ${all.length} sentences of fitting length; heldOut + ranking + policy take ${reserved} and nothing is left to demonstrate: lower them or give more text`
+      })
+    }
+    const prompts = (from: number, count: number) =>
+      Table.fromRows(
+        Prompt,
+        all.slice(from, from + count).map(({ id, prompt }) => ({ id, prompt }))
+      )
+    return {
+      heldOutPrompts: prompts(0, params.heldOut),
+      rankingPrompts: prompts(params.heldOut, params.ranking),
+      policyPrompts: prompts(params.heldOut + params.ranking, params.policy),
+      demonstrations: Table.fromRows(Demonstration, all.slice(reserved, reserved + params.demonstrations))
+    }
+  })
+})

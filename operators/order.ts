@@ -1,0 +1,26 @@
+/**
+ * The order in which rows are visited: a permutation that is a function of a seed and an epoch alone.
+ *
+ * @since 0.1.0
+ */
+import { philox } from "../src/engine/random.ts"
+
+/** The numbers 0 to n - 1 in a random order (Fisher & Yates). */
+export const permutation = (n: number, seed: number, epoch: number): Int32Array => {
+  const order = Int32Array.from({ length: n }, (_, i) => i)
+  for (let i = n - 1; i > 0; i--) {
+    const j = philox([seed >>> 0, 0x0de2], [epoch, i, 0, 0])[0]! % (i + 1)
+    const other = order[j]!
+    order[j] = order[i]!
+    order[i] = other
+  }
+  return order
+}
+
+/** Row indices of update `step` (from 0), `batch` at a time; each epoch has an order of its own and drops its remainder. */
+export const rowsOfStep = (n: number, batch: number, seed: number, step: number): Int32Array => {
+  const perEpoch = Math.max(1, Math.floor(n / batch))
+  const epoch = Math.floor(step / perEpoch)
+  const from = (step % perEpoch) * batch
+  return permutation(n, seed, epoch).subarray(from, from + batch)
+}

@@ -1,0 +1,136 @@
+/**
+ * Rollout: samples answers from a policy, keeping the log-probability of each token as it was drawn.
+ *
+ * @since 0.1.0
+ */
+import { createHash } from "node:crypto"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { type Completion as Generated, generate, type Request } from "../src/engine/generate.ts"
+import * as Session from "../src/engine/session.ts"
+import * as Operator from "../src/operator/operator.ts"
+import { Stage } from "../src/operator/stage.ts"
+import * as Table from "../src/table/index.ts"
+import { Completion, Prompt } from "./answers.ts"
+import { type Checkpoint, CheckpointPort } from "./checkpoint.ts"
+import * as Order from "./order.ts"
+import * as Pace from "./pace.ts"
+import { parameter } from "./parameter.ts"
+
+const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+
+/** Parameters of sampling, shared by all operators that sample. */
+export const samplingParams = {
+  maximumTokens: parameter(Positive, 24, "tokens an answer may have, the end token included"),
+  temperature: parameter(
+    Schema.Number.check(Schema.isGreaterThanOrEqualTo(0)),
+    1,
+    "of the softmax; 0 takes the likeliest"
+  ),
+  topK: parameter(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 0, "keeps the K likeliest tokens; 0: all"),
+  topP: parameter(
+    Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1, exclusiveMinimum: true })),
+    1,
+    "keeps the likeliest tokens that together have this probability"
+  ),
+  seed: parameter(Schema.Int, 1, "of the draws")
+}
+const Sampling = Schema.Struct(samplingParams)
+
+/** Each answer has a key of its own, so it does not depend on what else is sampled beside it. */
+const keyOf = (...parts: ReadonlyArray<string | number>): [number, number] => {
+  const digest = createHash("sha256").update(JSON.stringify(parts)).digest()
+  return [digest.readUInt32LE(0), digest.readUInt32LE(4)]
+}
+
+/** Samples one answer for each (prompt, sample number) of `wanted`; `round` makes the draws of one round differ from another's. */
+export const sample = Effect.fnUntraced(function* (
+  checkpoint: Checkpoint,
+  wanted: ReadonlyArray<{ readonly prompt: Prompt; readonly sample: number }>,
+  params: typeof Sampling.Type,
+  round: number
+) {
+  const { tokenizer, weights } = checkpoint
+  const session = yield* Session.make(weights)
+  const requests: Array<Request> = []
+  for (const { prompt, sample } of wanted) {
+    const tokens = tokenizer.encode(prompt.prompt)
+    if (tokens.length === 0) {
+      const message = "the prompt is empty: an answer needs at least one token before it"
+      return yield* new Operator.OperatorError({ operator: "rollout", place: `prompt ${prompt.id}`, message })
+    }
+    requests.push({ prompt: tokens, key: keyOf(params.seed, round, prompt.id, sample), limit: params.maximumTokens })
+  }
+  const pace = yield* Pace.make(0, requests.length, 1)
+  const endToken = tokenizer.special.endOfText
+  let answered = 0
+  let tokens = 0
+  const batch = 64
+  const completions: ReadonlyArray<Generated> = yield* generate(
+    session,
+    requests,
+    { ...params, endToken },
+    {
+      batch,
+      onTokens: (count) => {
+        answered = Math.min(answered + batch, requests.length)
+        tokens += count
+        return pace.done(answered, { tokensPerAnswer: tokens / answered })
+      }
+    }
+  )
+  return completions.map(({ logProbabilities, tokens }, i): Completion => {
+    const { prompt, sample } = wanted[i]!
+    const text = tokens.at(-1) === endToken ? tokens.subarray(0, -1) : tokens
+    return {
+      id: prompt.id,
+      sample,
+      prompt: prompt.prompt,
+      answer: tokenizer.decode(text),
+      promptTokens: requests[i]!.prompt,
+      answerTokens: tokens,
+      logProbabilities
+    }
+  })
+}, Effect.scoped)
+
+/** Samples `answersPerPrompt` answers to each of `prompts` prompts (0: to all, in order); round r takes other prompts than round r + 1. */
+export const rollout = Operator.make("rollout", {
+  description: "Samples answers to prompts from a policy",
+  params: Schema.Struct({
+    prompts: parameter(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 0, "prompts drawn this round; 0: all"),
+    answersPerPrompt: parameter(Positive, 1, "answers to each prompt"),
+    round: parameter(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 0, "which round this is"),
+    ...samplingParams
+  }),
+  inputs: { policy: CheckpointPort, prompts: Table.of(Prompt) },
+  outputs: { completions: Table.of(Completion) },
+  usesDevice: true,
+  run: Effect.fnUntraced(function* ({ inputs, params }) {
+    const stage = yield* Stage
+    const prompts = yield* Table.collect(inputs.prompts)
+    if (params.prompts > prompts.length || prompts.length === 0) {
+      return yield* new Operator.OperatorError({
+        operator: "rollout",
+        place: "prompts",
+        message: `the table has ${prompts.length} prompts, the round wants ${params.prompts || "at least one"}`
+      })
+    }
+    const chosen =
+      params.prompts === 0
+        ? prompts
+        : Array.from(
+            Order.rowsOfStep(prompts.length, params.prompts, params.seed, params.round),
+            (row) => prompts[row]!
+          )
+    const wanted = chosen.flatMap((prompt) =>
+      Array.from({ length: params.answersPerPrompt }, (_, sample) => ({ prompt, sample }))
+    )
+    const completions = yield* sample(inputs.policy, wanted, params, params.round)
+    const ended = completions.filter((c) => c.answerTokens.at(-1) === inputs.policy.tokenizer.special.endOfText).length
+    const tokens = completions.reduce((n, c) => n + c.answerTokens.length, 0)
+    const metrics = { tokensPerAnswer: tokens / completions.length, endedShare: ended / completions.length }
+    yield* stage.report({ metrics })
+    return { completions: Table.fromRows(Completion, completions) }
+  })
+})

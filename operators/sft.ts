@@ -1,0 +1,128 @@
+/**
+ * Step 1: supervised fine-tuning on demonstrations. The loss is on the answer's tokens and the end token, never on the prompt.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { pad, type Sequence, targetCount } from "../src/engine/batch.ts"
+import { adamW, learningRate } from "../src/engine/optimizer.ts"
+import * as Session from "../src/engine/session.ts"
+import * as Operator from "../src/operator/operator.ts"
+import { Stage } from "../src/operator/stage.ts"
+import * as Table from "../src/table/index.ts"
+import * as AnswerSequence from "./answer-sequence.ts"
+import { Demonstration } from "./answers.ts"
+import { CheckpointPort } from "./checkpoint.ts"
+import * as Order from "./order.ts"
+import * as Pace from "./pace.ts"
+import { parameter } from "./parameter.ts"
+import { ReportPort } from "./report.ts"
+
+const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+
+/** Fine-tunes all weights with AdamW and a cosine to 0. Figures: the loss on held-out demonstrations, before and after. */
+export const sft = Operator.make("sft", {
+  description: "Supervised fine-tuning on demonstrations, loss on answers only",
+  params: Schema.Struct({
+    epochs: parameter(Positive, 2, "times each demonstration is seen"),
+    batch: parameter(Positive, 32, "demonstrations an update"),
+    learningRate: parameter(Schema.Number.check(Schema.isGreaterThan(0)), 5e-4, "peak learning rate"),
+    warmup: parameter(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 20, "updates of linear warm-up"),
+    weightDecay: parameter(Schema.Number.check(Schema.isGreaterThanOrEqualTo(0)), 0.1, "AdamW's decay"),
+    heldOutFraction: parameter(
+      Schema.Number.check(Schema.isBetween({ minimum: 0.001, maximum: 0.5 })),
+      0.05,
+      "share of the demonstrations that losses are measured on and that are not trained on"
+    ),
+    seed: parameter(Schema.Int, 1, "of the order of the data")
+  }),
+  inputs: { checkpoint: CheckpointPort, demonstrations: Table.of(Demonstration) },
+  outputs: { checkpoint: CheckpointPort, report: ReportPort },
+  usesDevice: true,
+  run: Effect.fnUntraced(function* ({ inputs, params }) {
+    const stage = yield* Stage
+    const { tokenizer, weights } = inputs.checkpoint
+    const { context } = weights.config
+    const sequences: Array<Sequence> = []
+    for (const [row, { answer, id, prompt }] of (yield* Table.collect(inputs.demonstrations)).entries()) {
+      const refuse = (message: string) =>
+        new Operator.OperatorError({ operator: "sft", place: `demonstrations, row ${row} (${id})`, message })
+      if (prompt === "") return yield* refuse("the prompt is empty: nothing would come before the answer")
+      if (answer === "") return yield* refuse("the answer is empty: no token would be trained")
+      const sequence = AnswerSequence.encode(tokenizer, prompt, answer)
+      if (sequence.tokens.length > context) {
+        return yield* refuse(`${sequence.tokens.length} tokens do not fit the model's context of ${context}`)
+      }
+      sequences.push(sequence)
+    }
+    const heldOutCount = Math.max(1, Math.round(sequences.length * params.heldOutFraction))
+    const heldOut = sequences.slice(0, heldOutCount)
+    const train = sequences.slice(heldOutCount)
+    if (train.length < params.batch) {
+      return yield* new Operator.OperatorError({
+        operator: "sft",
+        place: "demonstrations",
+        message: `${train.length} demonstrations to train on are fewer than one batch of ${params.batch}`
+      })
+    }
+    const length = Math.ceil(sequences.reduce((n, s) => Math.max(n, s.tokens.length), 0) / 16) * 16
+
+    const saved = yield* stage.resume(CheckpointPort)
+    const start = Option.isSome(saved) ? saved.value : undefined
+    const session = yield* Session.make(start?.value.weights ?? weights, start?.value.optimizer)
+    const evaluate = Effect.gen(function* () {
+      let sum = 0
+      let count = 0
+      for (let from = 0; from < heldOut.length; from += params.batch) {
+        const batch = pad(heldOut.slice(from, from + params.batch), {
+          batch: params.batch,
+          length: Math.min(length, context)
+        })
+        const { logProbability } = yield* session.statistics(batch, { language: true, scalar: false, temperature: 1 })
+        for (const value of logProbability) sum -= value
+        count += targetCount(batch)
+      }
+      return sum / count
+    })
+    const before = start?.value.state?.["lossBefore"] ?? (yield* evaluate)
+    const first = start?.step ?? 0
+    const steps = params.epochs * Math.floor(train.length / params.batch)
+    const pace = yield* Pace.make(first, steps, params.batch * length)
+    for (let step = first; step < steps; step++) {
+      const rows = Order.rowsOfStep(train.length, params.batch, params.seed, step)
+      const batch = pad(
+        Array.from(rows, (row) => train[row]!),
+        { length: Math.min(length, context) }
+      )
+      const loss = yield* session.languageModelLoss(batch, targetCount(batch))
+      const rate = learningRate("cosine", params.learningRate, step, steps, params.warmup, 0)
+      const gradientNorm = yield* session.update({ ...adamW, weightDecay: params.weightDecay }, rate)
+      yield* pace.done(step + 1, { loss, learningRate: rate, gradientNorm })
+      if (step + 1 < steps && (yield* pace.due)) {
+        const value = {
+          weights: yield* session.weights,
+          tokenizer,
+          optimizer: yield* session.optimizerState,
+          state: { lossBefore: before }
+        }
+        yield* stage.save(CheckpointPort, { step: step + 1, value })
+      }
+    }
+    const after = yield* evaluate
+    yield* stage.report({ metrics: { heldOutLoss: after, heldOutLossBefore: before } })
+    const unit = "nats/token"
+    return {
+      checkpoint: { weights: yield* session.weights, tokenizer },
+      report: {
+        title: "Supervised fine-tuning",
+        figures: [
+          { name: "SFT loss before", value: before, unit, note: `on ${heldOut.length} held-out answers` },
+          { name: "SFT loss after", value: after, unit, note: `on ${heldOut.length} held-out answers` }
+        ],
+        samples: []
+      }
+    }
+  }, Effect.scoped)
+})
