@@ -23,10 +23,15 @@ export interface SourceFile {
   readonly name: string
 }
 
-/** Where an operator was defined: the file, and the line of the call of `make`. */
+/**
+ * Where an operator was defined: the file and the line of the call of `make`, the files further up the stack (a factory's callers), and
+ * when (milliseconds since 1970): code written to disk after that is not the code that was loaded.
+ */
 export interface Definition {
   readonly file: string
   readonly line: number
+  readonly callers: ReadonlyArray<string>
+  readonly time: number
 }
 
 /** What `run` is given. */
@@ -86,7 +91,7 @@ export const make = <
   },
   ..._check: [Device] extends [R] ? ([UsesDevice] extends [true] ? [] : [error: "usesDevice: true is missing"]) : []
 ): Operator<Params, Inputs, Outputs, E, Exclude<R, Stage>> => {
-  const site = getCallSites(2)[1]
+  const [site, ...callers] = getCallSites(16).slice(1)
   return {
     name,
     version: options.version ?? 1,
@@ -97,6 +102,11 @@ export const make = <
     usesDevice: options.usesDevice === true,
     sources: options.sources,
     run: options.run as Operator<Params, Inputs, Outputs, E, Exclude<R, Stage>>["run"],
-    definition: { file: site?.scriptName ?? "", line: site?.lineNumber ?? 0 }
+    definition: {
+      file: site?.scriptName ?? "",
+      line: site?.lineNumber ?? 0,
+      callers: [...new Set(callers.map((caller) => caller.scriptName))],
+      time: Date.now()
+    }
   }
 }

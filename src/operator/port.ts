@@ -9,11 +9,13 @@ import type { Artifact, ArtifactError, BlobSink, BlobSource } from "./artifact.t
 
 /**
  * `kind` names the family ("table", "checkpoint", ...); `contract` is what of the port's type enters a stage key (a table's
- * schema). `encode` writes the blobs and returns the reference; `decode` may return a lazy handle on them.
+ * schema). `encode` writes the blobs and returns the reference; `decode` may return a lazy handle on them. `resident` says that a value
+ * just encoded may be handed to the next stage as it is; without it the next stage is given what `decode` makes of the artifact.
  */
 export interface Port<in out A> {
   readonly kind: string
   readonly contract: Json
+  readonly resident?: boolean
   readonly encode: (value: A, sink: BlobSink) => Effect.Effect<Artifact, ArtifactError>
   readonly decode: (artifact: Artifact, source: BlobSource) => Effect.Effect<A, ArtifactError>
 }
