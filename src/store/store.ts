@@ -1,22 +1,159 @@
 /**
  * The store: immutable blobs named by their digests, and a journal of records.
  *
+ *     .ptmflow/
+ *       format              {"format":"ptmflow-store","version":1}, written first
+ *       objects/ab/abcd...  blobs by SHA-256, read-only, never changed
+ *       records             the journal: stage, run and code records, only added to (see journal.ts)
+ *       resume/<key>/<n>/   the resume point of a stage that is not finished: its blobs and `point`
+ *       leases/<key>.*      which process works on a key
+ *       memo                digests of files outside the store; may be deleted
+ *       quarantine/         damaged blobs, kept for people to look at
+ *       temporary/          files being written; what a killed process left is removed after a day
+ *
+ * A blob is flushed and renamed into place before a record names it, and the record is flushed before the stage counts as done, so what a
+ * record names is there, whatever instant a process dies at. The store does not know what records mean.
+ *
  * @since 0.1.0
  */
+import { readdirSync, readFileSync } from "node:fs"
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
 import * as Context from "effect/Context"
-import type * as Layer from "effect/Layer"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import type { BlobSink, BlobSource } from "../operator/artifact.ts"
-import type { StoreError } from "./storeError.ts"
+import { asArtifactError, type Blobs, makeBlobs, sourceOf } from "./blobs.ts"
+import { attempt, makeFolder, writeWhole } from "./durable.ts"
+import { type Files, makeFiles } from "./files.ts"
+import { type Journal, openJournal } from "./journal.ts"
+import { lease, type Waiting } from "./lease.ts"
+import { type Memo, openMemo } from "./memo.ts"
+import { makeResumePoints, type ResumePoints } from "./resume.ts"
+import { fromCause, StoreError } from "./storeError.ts"
+
+/** The version of the layout above that this code writes. */
+const VERSION = 1
+const Format = Schema.fromJsonString(Schema.Struct({ format: Schema.Literal("ptmflow-store"), version: Schema.Number }))
+const decodeFormat = Schema.decodeUnknownOption(Format)
+const encodeFormat = Schema.encodeSync(Format)
+
+const DAY_MS = 24 * 60 * 60 * 1000
 
 /** Where artifacts and records are kept. */
 export class Store extends Context.Service<
   Store,
   {
+    /** The absolute path. */
     readonly folder: string
+    readonly blobs: Blobs
+    /** `blobs` as a port's codec sees them. */
     readonly sink: BlobSink
     readonly source: BlobSource
+    readonly journal: Journal
+    readonly files: Files
+    readonly memo: Memo
+    readonly resumePoints: ResumePoints
+    /** Holds `key` until the scope closes; waits while another process holds it. */
+    readonly lease: (
+      key: string,
+      onWait: (waiting: Waiting) => Effect.Effect<void>
+    ) => Effect.Effect<void, StoreError, Scope.Scope>
   }
 >()("ptmflow/store/Store") {}
 
-/** The store in `folder`, made if there is none. */
-export declare const layer: (folder: string) => Layer.Layer<Store, StoreError>
+/** Opens the store in `folder`. One that is not there yet is made by the first write, so that looking leaves no trace. */
+export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Return<Store["Service"], StoreError> {
+  const root = path.resolve(folder)
+  const temporary = path.join(root, "temporary")
+  const found = yield* Effect.try({ try: () => checkFormat(root), catch: (cause) => fromCause(root, cause) })
+  const preparing = Semaphore.makeUnsafe(1)
+  let prepared = false
+  const makeReady = Effect.gen(function* () {
+    if (prepared) return
+    if (!found) {
+      yield* makeFolder(root)
+      yield* writeWhole(
+        temporary,
+        path.join(root, "format"),
+        encodeFormat({ format: "ptmflow-store", version: VERSION })
+      )
+      yield* writeWhole(temporary, path.join(root, ".gitignore"), "*\n")
+    }
+    yield* sweep(temporary)
+    prepared = true
+  })
+  const prepare = Effect.suspend(() => (prepared ? Effect.void : preparing.withPermits(1)(makeReady)))
+  const quarantine = path.join(root, "quarantine")
+  const plain = makeBlobs({
+    temporary,
+    quarantine,
+    fileOf: (digest) => path.join(root, "objects", digest.slice(0, 2), digest)
+  })
+  const blobs: Blobs = { ...plain, put: (data) => Effect.andThen(prepare, plain.put(data)) }
+  const journal = yield* openJournal(path.join(root, "records"), prepare)
+  const memo = yield* openMemo(path.join(root, "memo"), temporary, prepare)
+  return Store.of({
+    folder: root,
+    blobs,
+    sink: { put: (data) => Effect.mapError(blobs.put(data), asArtifactError) },
+    source: sourceOf(blobs),
+    journal,
+    files: makeFiles(memo),
+    memo,
+    resumePoints: makeResumePoints(path.join(root, "resume"), temporary, quarantine, prepare),
+    lease: (key, onWait) => Effect.andThen(prepare, lease(path.join(root, "leases"), key, onWait))
+  })
+})
+
+/** The store in `folder`. */
+export const layer = (folder: string): Layer.Layer<Store, StoreError> => Layer.effect(Store, open(folder))
+
+/** Whether there is a store of a version that this code reads; false where there is none and one can be made. */
+const checkFormat = (root: string): boolean => {
+  let names: ReadonlyArray<string>
+  try {
+    names = readdirSync(root)
+  } catch (cause) {
+    const error = fromCause(root, cause)
+    if (error.reason === "lost") return false
+    throw error
+  }
+  if (!names.includes("format")) {
+    if (names.every((name) => name === "temporary")) return false
+    throw new StoreError({
+      reason: "not-a-store",
+      place: root,
+      message: `${root} is not empty and is no store: choose another folder, or delete this one`
+    })
+  }
+  const format = decodeFormat(readFileSync(path.join(root, "format"), "utf8"))
+  if (format._tag === "None") {
+    throw new StoreError({
+      reason: "not-a-store",
+      place: path.join(root, "format"),
+      message: `${root} has a format file that is not a store's: choose another folder`
+    })
+  }
+  if (format.value.version > VERSION) {
+    throw new StoreError({
+      reason: "newer-format",
+      place: path.join(root, "format"),
+      message: `${root} has format ${format.value.version}, this ptmflow reads ${VERSION}: use a newer ptmflow, or another folder`
+    })
+  }
+  return true
+}
+
+const sweep = (temporary: string) =>
+  Effect.ignore(
+    attempt(temporary, async () => {
+      for (const name of await fs.readdir(temporary)) {
+        const file = path.join(temporary, name)
+        if (Date.now() - (await fs.stat(file)).mtimeMs > DAY_MS) await fs.rm(file, { force: true })
+      }
+    })
+  )
