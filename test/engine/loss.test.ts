@@ -1,0 +1,187 @@
+import { assert, describe, it } from "@effect/vitest"
+import { adaptBeta, generalisedAdvantage, klEstimators, tokenRewards, whiten } from "../../src/engine/loss/advantage.ts"
+import { policyTerm, ppoLoss, valueTerm } from "../../src/engine/loss/ppo.ts"
+import { rankingLoss } from "../../src/engine/loss/ranking.ts"
+import { learningRate } from "../../src/engine/optimizer.ts"
+
+const close = (actual: ArrayLike<number>, expected: ReadonlyArray<number>, tolerance = 1e-5) => {
+  assert.strictEqual(actual.length, expected.length)
+  expected.forEach((value, i) => {
+    assert.closeTo(actual[i]!, value, tolerance, `element ${i}`)
+  })
+}
+
+/** Central differences of a scalar function. */
+const differences = (f: (x: Float64Array) => number, x: Float64Array, h = 1e-6) =>
+  Array.from(x, (_, i) => {
+    const at = (delta: number) => {
+      const moved = x.slice()
+      moved[i]! += delta
+      return f(moved)
+    }
+    return (at(h) - at(-h)) / (2 * h)
+  })
+
+describe("K-way ranking loss", () => {
+  const four = { members: [0, 1, 2, 3], ranks: [1, 2, 3, 4] }
+
+  it("is ln 2 for a zero head, whatever K", () => {
+    for (const k of [2, 4, 9]) {
+      const members = Array.from({ length: k }, (_, i) => i)
+      const { loss, pairs } = rankingLoss(new Float64Array(k), [{ members, ranks: members }])
+      assert.closeTo(loss, Math.LN2, 1e-12)
+      assert.strictEqual(pairs, (k * (k - 1)) / 2)
+    }
+  })
+
+  it("gives the published numbers for K = 4", () => {
+    const { accuracy, dReward, loss } = rankingLoss([2, 1, 0, -1], [four])
+    assert.closeTo(loss, 0.207038, 1e-6)
+    close(dReward, [-0.072595, -0.019867, 0.019867, 0.072595], 1e-6)
+    assert.strictEqual(accuracy, 1)
+  })
+
+  it("equals the mean of the pairwise losses, gradient included", () => {
+    const rewards = [0.3, -0.7, 1.1, 0.2]
+    const whole = rankingLoss(rewards, [four])
+    const parts = [0, 1, 2, 3].flatMap((i) =>
+      [0, 1, 2, 3].flatMap((j) => (i < j ? [rankingLoss(rewards, [{ members: [i, j], ranks: [1, 2] }])] : []))
+    )
+    assert.closeTo(whole.loss, parts.reduce((sum, part) => sum + part.loss, 0) / 6, 1e-12)
+    for (const k of [0, 1, 2, 3]) {
+      assert.closeTo(whole.dReward[k]!, parts.reduce((sum, part) => sum + part.dReward[k]!, 0) / 6, 1e-12)
+    }
+  })
+
+  it("has the gradient of finite differences, ties and several prompts included", () => {
+    const groups = [
+      { members: [0, 1, 2], ranks: [2, 1, 2] },
+      { members: [3, 4], ranks: [1, 2] },
+      { members: [5, 6], ranks: [1, 1] }
+    ]
+    const rewards = Float64Array.from([0.5, -1, 0.2, 3, -2, 0.1, 0.4])
+    close(
+      rankingLoss(rewards, groups).dReward,
+      differences((x) => rankingLoss(x, groups).loss, rewards),
+      1e-8
+    )
+  })
+
+  it("does not change when all rewards shift", () => {
+    const { loss } = rankingLoss([2, 1, 0, -1], [four])
+    assert.closeTo(rankingLoss([102, 101, 100, 99], [four]).loss, loss, 1e-12)
+  })
+})
+
+describe("advantages", () => {
+  it("GAE gives the published numbers", () => {
+    close(generalisedAdvantage([0, 0, 1], [0, 0, 0], 1, 0.95).advantages, [0.9025, 0.95, 1])
+    const half = generalisedAdvantage([0, 0, 1], [0.5, 0.5, 0.5], 1, 0.95)
+    close(half.advantages, [0.45125, 0.475, 0.5])
+    close(half.returns, [0.95125, 0.975, 1])
+    close(generalisedAdvantage([0, 0, 0, 1], [0, 0, 0, 1], 0.9, 0.95).returns, [0.6579225, 0.7695, 0.9, 1])
+    const rewards = [0.1, -0.2, 0.3, 1]
+    const values = [0.4, 0.1, -0.3, 0.2]
+    close(generalisedAdvantage(rewards, values, 1, 0.95).advantages, [0.6379, 0.882, 1.56, 0.8], 1e-4)
+    close(generalisedAdvantage(rewards, values, 1, 1).returns, [1.2, 1.1, 1.3, 1])
+    close(generalisedAdvantage(rewards, values, 1, 0).advantages, [-0.2, -0.6, 0.8, 0.8])
+  })
+
+  it("whitening without shift gives the published numbers for both variances", () => {
+    const values = Array.from({ length: 9 }, (_, i) => 1.2 + 0.1 * i)
+    const zero = whiten(values, false, 0)
+    const one = whiten(values, false, 1)
+    close([zero[0]!, zero[8]!], [0.0508, 3.1492], 1e-4)
+    close([one[0]!, one[8]!], [0.1394, 3.0606], 1e-4)
+    assert.closeTo(
+      whiten(values).reduce((sum, x) => sum + x, 0),
+      0,
+      1e-9
+    )
+  })
+
+  it("the reward has the KL penalty on each token and the score at the last", () => {
+    close(tokenRewards([-0.1, -0.1, -0.1], [0, 0, 0], 1, 0.5), [0.05, 0.05, 1.05])
+  })
+
+  it("beta adapts by the published steps", () => {
+    close(
+      [4, 4.8, 6, 7.2, 100].map((kl) => adaptBeta(0.15, kl, 6, 10000, 512)),
+      [0.148464, 0.148464, 0.15, 0.151536, 0.151536],
+      1e-9
+    )
+  })
+
+  it("KL estimators give the published numbers", () => {
+    const { k1, k2, k3 } = klEstimators(0.1)
+    close([k1, k2, k3], [0.1, 0.005, 0.0048374], 1e-7)
+    assert.closeTo(klEstimators(-0.1).k3, 0.0051709, 1e-7)
+  })
+})
+
+describe("PPO loss", () => {
+  it("the policy term gives the published numbers", () => {
+    const cases = [
+      [Math.E, 1, -1.2],
+      [1 / Math.E, 1, -0.3679],
+      [1.3, -1, 1.3],
+      [0.7, -1, 0.8],
+      [0.5, -2, 1.6]
+    ] as const
+    for (const [ratio, advantage, expected] of cases) {
+      assert.closeTo(policyTerm(Math.log(ratio), advantage, 0.2).value, expected, 1e-4)
+    }
+  })
+
+  it("the value term gives the published numbers", () => {
+    assert.closeTo(valueTerm(1.5, 1, 2, 0.2).value, 0.32, 1e-9)
+    assert.closeTo(valueTerm(1.5, 1, 1, 0.2).value, 0.125, 1e-9)
+  })
+
+  it("has the gradient of finite differences, and none where the mask is 0", () => {
+    const targets = {
+      mask: [1, 1, 0, 1, 1],
+      logProbability: [-1, -2, -3, -0.5, -1.5],
+      value: [0.1, 0.2, 0.3, 0.4, 0.5],
+      advantage: [1, -1, 5, 0.7, -2],
+      return: [0.3, 0.1, 0.9, 1.4, -0.5]
+    }
+    const settings = { clip: 0.2, valueClip: 0.2, valueCoefficient: 0.1, entropyCoefficient: 0.01 }
+    const start = Float64Array.from([-0.9, -2.5, -3.3, 0.1, -1.45, 1, 2, 3, 4, 5, 0.15, 0.9, 0.1, 0.35, 0.55])
+    const loss = (x: Float64Array) =>
+      ppoLoss(
+        { logProbability: x.subarray(0, 5), entropy: x.subarray(5, 10), value: x.subarray(10) },
+        targets,
+        settings
+      )
+    const result = loss(start)
+    close(
+      [...result.dLogProbability, ...result.dEntropy, ...result.dValue],
+      differences((x) => loss(x).loss, start),
+      1e-8
+    )
+    assert.strictEqual(result.dLogProbability[2], 0)
+  })
+
+  it("before any step: ratio 1, nothing clipped, KL 0", () => {
+    const statistics = { logProbability: [-1, -2], entropy: [1, 1], value: [0.5, 0.5] }
+    const targets = { mask: [1, 1], logProbability: [-1, -2], value: [0.5, 0.5], advantage: [1, -1], return: [1, 0] }
+    const { metrics } = ppoLoss(statistics, targets, {
+      clip: 0.2,
+      valueClip: 0.2,
+      valueCoefficient: 0.1,
+      entropyCoefficient: 0
+    })
+    assert.strictEqual(metrics.ratioMax, 1)
+    assert.strictEqual(metrics.clipFraction, 0)
+    assert.strictEqual(metrics.approximateKl, 0)
+  })
+})
+
+describe("learning rate", () => {
+  it("gives nanoGPT's numbers", () => {
+    assert.closeTo(learningRate("cosine", 6e-4, 0, 600_000, 2000, 0.1), 2.9985e-7, 1e-11)
+    assert.closeTo(learningRate("cosine", 6e-4, 301_000, 600_000, 2000, 0.1), 3.3e-4, 1e-9)
+    assert.closeTo(learningRate("cosine", 6e-4, 600_000, 600_000, 2000, 0.1), 6e-5, 1e-12)
+  })
+})
