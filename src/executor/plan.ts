@@ -3,12 +3,15 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type { Artifact } from "../operator/artifact.ts"
 import type { Graph } from "../pipeline/graph.ts"
-import type { Store } from "../store/store.ts"
+import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
+import { type PlanError, type Prepared, prepare } from "./prepare.ts"
 import { Reason } from "./reason.ts"
+import { type History, historyOf, type Resolution, resolvePending, resolveStage } from "./resolve.ts"
 
 /**
  * What will happen to one stage. `maybe`: a stage before it runs, and if that gives the same bytes as some run before, this one is
@@ -32,11 +35,57 @@ export const Plan = Schema.Struct({
 })
 export type Plan = typeof Plan.Type
 
-/** A stage's key could not be found out: its sources or its code could not be read. */
-export class PlanError extends Schema.TaggedError<PlanError>()("PlanError", {
-  stage: Schema.String,
-  cause: Schema.String,
-  message: Schema.String
-}) {}
+/** Says of each stage whether it would be reused or run, and why. Writes no record and runs no operator. */
+export const plan = Effect.fnUntraced(function* <R>(
+  graph: Graph<R>
+): Effect.fn.Return<Plan, PlanError | StoreError, R | Store> {
+  const store = yield* Store
+  yield* store.journal.refresh
+  const prepared = yield* prepare(graph, store)
+  return planOf(graph.pipeline, planStages(prepared, historyOf(store, graph.pipeline)))
+})
 
-export declare const plan: <R>(graph: Graph<R>) => Effect.Effect<Plan, PlanError | StoreError, R | Store>
+/** A stage's plan, with what was found on the way where it can be reused. */
+export interface PlannedStage {
+  readonly plan: StagePlan
+  readonly reused: Extract<Resolution, { readonly action: "reuse" }> | undefined
+}
+
+/** Plans prepared stages, each after its inputs. */
+export const planStages = ({ code, stages }: Prepared, history: History): ReadonlyArray<PlannedStage> => {
+  const results = new Map<string, { readonly [port: string]: Artifact }>()
+  return stages.map((stage) => {
+    const { inputs, name: stageName, operator } = stage.node
+    const known = Object.fromEntries(
+      Object.entries(inputs).map(([port, source]) => [port, results.get(source.stage)?.[source.port]])
+    )
+    const planned = (plan: Omit<StagePlan, "stage" | "operator">): StagePlan => ({
+      stage: stageName,
+      operator: operator.name,
+      ...plan
+    })
+    if (Object.values(known).every((artifact) => artifact !== undefined)) {
+      const found = resolveStage(stage, known as { readonly [port: string]: Artifact }, history, code)
+      if (found.action === "reuse") {
+        results.set(stageName, found.record.outputs)
+        return {
+          plan: planned({ action: "reuse", key: found.key, reasons: [], seconds: found.record.seconds }),
+          reused: found
+        }
+      }
+      const { key, latest, reasons } = found
+      return { plan: planned({ action: "run", key, reasons, ...lastTime(latest) }), reused: undefined }
+    }
+    const { certain, latest, reasons } = resolvePending(stage, known, history, code)
+    return { plan: planned({ action: certain ? "run" : "maybe", reasons, ...lastTime(latest) }), reused: undefined }
+  })
+}
+
+const lastTime = (latest: { readonly seconds: number } | undefined) =>
+  latest === undefined ? {} : { seconds: latest.seconds }
+
+const planOf = (pipeline: string, planned: ReadonlyArray<PlannedStage>): Plan => ({
+  pipeline,
+  stages: planned.map(({ plan }) => plan),
+  seconds: planned.reduce((sum, { plan }) => sum + (plan.action === "reuse" ? 0 : (plan.seconds ?? 0)), 0)
+})

@@ -1,57 +1,32 @@
 /**
  * Runs a pipeline: reuses what the store has, runs the rest, and records it.
  *
+ * The laws that the tests hold it to:
+ * 1. A run gives what it would give on an empty store.
+ * 2. A stage runs only if no stage with its key has run, and then once, whatever other processes do.
+ * 3. A result is recorded only when all of it is durable; what is recorded is found by every later run.
+ * 4. A stage that fails stops what needs it and nothing else.
+ * 5. `plan` says beforehand which stages run and why; what it calls `maybe` depends on what a stage before gives.
+ *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
-import { Artifact } from "../operator/artifact.ts"
+import { randomBytes } from "node:crypto"
+import { availableParallelism } from "node:os"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { RunRecord } from "../lineage/record.ts"
+import { addRun } from "../lineage/records.ts"
+import type { Artifact } from "../operator/artifact.ts"
 import type { Graph } from "../pipeline/graph.ts"
-import type { Store } from "../store/store.ts"
+import { thisProcess } from "../store/holder.ts"
+import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 import type { Event } from "./event.ts"
-import { Reason } from "./reason.ts"
-
-/** What became of one stage. `resumedFrom` is the step of the resume point that it went on from. */
-export const StageReport = Schema.Struct({
-  stage: Schema.String,
-  operator: Schema.String,
-  key: Schema.String,
-  status: Schema.Literals(["reused", "ran"]),
-  reasons: Schema.Array(Reason),
-  artifacts: Schema.Record(Schema.String, Artifact),
-  metrics: Schema.Record(Schema.String, Schema.Number),
-  resumedFrom: Schema.optionalKey(Schema.Number),
-  seconds: Schema.Number
-})
-export type StageReport = typeof StageReport.Type
-
-/** A run that succeeded. `outputs` are the pipeline's outputs. */
-export const RunReport = Schema.Struct({
-  run: Schema.String,
-  pipeline: Schema.String,
-  stages: Schema.Array(StageReport),
-  outputs: Schema.Record(Schema.String, Artifact),
-  seconds: Schema.Number
-})
-export type RunReport = typeof RunReport.Type
-
-/** One stage that failed; `cause` is its error's tag. */
-export const StageFailure = Schema.Struct({
-  stage: Schema.String,
-  operator: Schema.String,
-  cause: Schema.String,
-  message: Schema.String
-})
-export type StageFailure = typeof StageFailure.Type
-
-/** Stages failed; those that do not need them finished and are kept. */
-export class RunError extends Schema.TaggedError<RunError>()("RunError", {
-  run: Schema.String,
-  failures: Schema.Array(StageFailure),
-  skipped: Schema.Array(Schema.String),
-  message: Schema.String
-}) {}
+import { planStages } from "./plan.ts"
+import { type PlanError, prepare } from "./prepare.ts"
+import { RunError, type RunReport, type StageReport } from "./report.ts"
+import { historyOf } from "./resolve.ts"
+import { type Outcome, runStages } from "./schedule.ts"
 
 /** `concurrency` is how many stages run at once (default: as many as there are cores); those that use the device go one at a time. */
 export interface RunOptions {
@@ -59,7 +34,108 @@ export interface RunOptions {
   readonly concurrency?: number
 }
 
-export declare const run: <R>(
+/** Runs a pipeline's stages in an order of need, and gives its outputs. What finished is kept even if the run fails or is interrupted. */
+export const run = Effect.fnUntraced(function* <R>(
   graph: Graph<R>,
-  options?: RunOptions
-) => Effect.Effect<RunReport, RunError | StoreError, R | Store>
+  options: RunOptions = {}
+): Effect.fn.Return<RunReport, RunError | PlanError | StoreError, R | Store> {
+  const store = yield* Store
+  const time = yield* Clock.currentTimeMillis
+  const id = `${new Date(time).toISOString().slice(0, 19).replaceAll(":", "-")}-${randomBytes(3).toString("hex")}`
+  const emit = options.onEvent ?? (() => Effect.void)
+  yield* store.journal.refresh
+  const prepared = yield* prepare(graph, store)
+  const history = historyOf(store, graph.pipeline)
+  const planned = planStages(prepared, history)
+
+  const outcomes = new Map<string, Outcome>()
+  const record = (status: RunRecord["status"], seconds: number | null, durable: boolean) => {
+    const all = [...outcomes]
+    const binding = graph.stages.flatMap(({ name: stage }) => {
+      const outcome = outcomes.get(stage)
+      return outcome?.status === "reused" || outcome?.status === "ran" ? [{ stage, key: outcome.key }] : []
+    })
+    const run = {
+      run: id,
+      pipeline: graph.pipeline,
+      status,
+      time,
+      seconds,
+      settings: graph.settings,
+      params: graph.params,
+      holder: thisProcess(),
+      stages: graph.stages.length,
+      ran: all.flatMap(([stage, { status }]) => (status === "ran" ? [stage] : [])),
+      failures: all.flatMap(([, outcome]) => (outcome.status === "failed" ? [outcome.failure] : [])),
+      skipped: all.flatMap(([stage, { status }]) => (status === "skipped" ? [stage] : [])),
+      outputs: graph.outputs
+    }
+    return Effect.as(addRun(store.journal, run, binding, { durable }), run)
+  }
+  const finish = Effect.fnUntraced(function* (status: "succeeded" | "failed" | "interrupted", durable: boolean) {
+    const seconds = ((yield* Clock.currentTimeMillis) - time) / 1000
+    const { failures, ran, skipped } = yield* record(status, seconds, durable)
+    const reused = [...outcomes.values()].filter((outcome) => outcome.status === "reused").length
+    yield* emit({
+      _tag: "RunFinished",
+      run: id,
+      pipeline: graph.pipeline,
+      status,
+      reused,
+      ran: ran.length,
+      failed: failures.length,
+      skipped: skipped.length,
+      seconds
+    })
+    return { failures, skipped, seconds }
+  })
+
+  yield* emit({ _tag: "RunStarted", run: id, pipeline: graph.pipeline, stages: graph.stages.length, time })
+  for (const { plan } of planned) {
+    const { key: _, ...event } = plan
+    yield* emit({ _tag: "StagePlanned", ...event })
+  }
+  for (const { plan, reused } of planned) {
+    if (reused === undefined) continue
+    const { key, record } = reused
+    const { outputs: artifacts, metrics } = record
+    outcomes.set(plan.stage, { status: "reused", key, artifacts, metrics })
+    yield* emit({ _tag: "StageReused", stage: plan.stage, operator: plan.operator, key, artifacts, metrics })
+  }
+  const idle = outcomes.size === graph.stages.length
+  if (!idle) {
+    yield* record("running", null, false)
+    const concurrency = options.concurrency ?? availableParallelism()
+    yield* runStages<R>(
+      { run: id, pipeline: graph.pipeline, prepared, store, history, emit, concurrency },
+      outcomes
+    ).pipe(Effect.onInterrupt(() => Effect.ignore(finish("interrupted", true))))
+  }
+  const failed = [...outcomes.values()].some((outcome) => outcome.status === "failed")
+  const { failures, seconds, skipped } = yield* finish(failed ? "failed" : "succeeded", !idle)
+  if (failed) {
+    const causes = failures.map(({ cause, message, stage }) => `stage ${stage} failed: ${cause}: ${message}`)
+    const rest = skipped.length === 0 ? [] : [`skipped, as they need it: ${skipped.join(", ")}`]
+    return yield* new RunError({ run: id, failures, skipped, message: [...causes, ...rest].join("\n") })
+  }
+  const stages = graph.stages.map((node) => reportOf(node.name, node.operator.name, outcomes.get(node.name)!))
+  const artifactsOf = new Map(stages.map(({ artifacts, stage }) => [stage, artifacts]))
+  const outputs = Object.fromEntries(
+    Object.entries(graph.outputs).map(([name, { port, stage }]) => [name, artifactsOf.get(stage)?.[port] as Artifact])
+  )
+  return { run: id, pipeline: graph.pipeline, stages, outputs, seconds }
+})
+
+const reportOf = (stage: string, operator: string, outcome: Outcome): StageReport => {
+  const { artifacts, key, metrics } = outcome as Extract<Outcome, { readonly status: "reused" | "ran" }>
+  const base = { stage, operator, key, artifacts, metrics }
+  return outcome.status === "ran"
+    ? {
+        ...base,
+        status: "ran",
+        reasons: outcome.reasons,
+        seconds: outcome.seconds,
+        ...(outcome.resumedFrom === undefined ? {} : { resumedFrom: outcome.resumedFrom })
+      }
+    : { ...base, status: "reused", reasons: [], seconds: 0 }
+}

@@ -19,6 +19,10 @@ export const decodeStrictly = <A>(schema: ParamsSchema<A>, json: unknown): Effec
 export const paramsToJson = <A>(schema: ParamsSchema<A>, params: A): Schema.Json =>
   Schema.encodeUnknownSync(jsonCodec(schema))(params)
 
+/** The decoded parameters that `paramsToJson` wrote. */
+export const paramsFromJson = <A>(schema: ParamsSchema<A>, json: Schema.Json): Effect.Effect<A, Schema.SchemaError> =>
+  Schema.decodeUnknownEffect(jsonCodec(schema))(json) as Effect.Effect<A, Schema.SchemaError>
+
 const jsonCodecs = new WeakMap<object, Schema.Codec<unknown, Schema.Json>>()
 
 const jsonCodec = (schema: ParamsSchema<never> | ParamsSchema): Schema.Codec<unknown, Schema.Json> => {

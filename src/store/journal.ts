@@ -45,6 +45,7 @@ export interface Journal {
   readonly newest: (kind: string, key: string) => Entry | undefined
   /** All of a kind, oldest first. */
   readonly all: (kind: string) => ReadonlyArray<Entry>
+  readonly kinds: () => ReadonlyArray<string>
   /** Lines that were no records: torn by a crash, or damaged. */
   readonly damaged: () => number
 }
@@ -97,7 +98,7 @@ export const openJournal = Effect.fnUntraced(function* (
       damaged++
       return
     }
-    const kind = kinds.get(entry.kind) ?? { all: [], newest: new Map() }
+    const kind = kinds.get(entry.kind) ?? { all: [] as Entry[], newest: new Map<string, Entry>() }
     kinds.set(entry.kind, kind)
     kind.all.push(entry)
     kind.newest.set(entry.key, entry)
@@ -150,6 +151,7 @@ export const openJournal = Effect.fnUntraced(function* (
     refresh,
     newest: (kind, key) => kinds.get(kind)?.newest.get(key),
     all: (kind) => kinds.get(kind)?.all ?? [],
+    kinds: () => [...kinds.keys()],
     damaged: () => damaged
   }
 })

@@ -24,8 +24,7 @@ export const openMemo = Effect.fnUntraced(function* (
   prepare: Effect.Effect<void, StoreError>
 ): Effect.fn.Return<Memo, StoreError> {
   let journal = yield* openJournal(file, prepare)
-  const kinds = ["file", "code"]
-  const all = kinds.flatMap(journal.all)
+  const all = journal.kinds().flatMap(journal.all)
   const live = all.filter((entry) => journal.newest(entry.kind, entry.key) === entry)
   if (all.length + journal.damaged() > 2 * live.length + 1000) {
     const text = live.map(({ key, kind, value }) => frame({ kind, key, value: value() })).join("")

@@ -1,0 +1,163 @@
+/**
+ * The modules of a project, read with esbuild: which file imports which, and what each says without its types.
+ *
+ * @since 0.1.0
+ */
+import { existsSync, readFileSync } from "node:fs"
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { sha256 } from "../store/digest.ts"
+import type { ProjectModule } from "./codeClosure.ts"
+import { parseModule } from "./codeModule.ts"
+
+/** An operator's code could not be read. `place` is the file. */
+export class CodeError extends Schema.TaggedError<CodeError>()("CodeError", {
+  place: Schema.String,
+  message: Schema.String
+}) {}
+
+/** The package that this file is of: its own modules are inside every project. */
+const OWN = "ptmflow"
+
+const loaders: { readonly [extension: string]: "js" | "jsx" | "ts" | "tsx" } = {
+  ".js": "js",
+  ".mjs": "js",
+  ".cjs": "js",
+  ".jsx": "jsx",
+  ".ts": "ts",
+  ".mts": "ts",
+  ".cts": "ts",
+  ".tsx": "tsx"
+}
+
+/**
+ * All modules that the entries (absolute paths) import, by path. Packages stay outside, but for ptmflow itself; files that are no JavaScript
+ * count by their bytes.
+ */
+export const readProject = (
+  entries: ReadonlyArray<string>
+): Effect.Effect<ReadonlyMap<string, ProjectModule>, CodeError> =>
+  Effect.tryPromise({
+    try: async () => {
+      const esbuild = await import("esbuild")
+      const base = path.dirname(entries[0]!)
+      const { metafile } = await esbuild.build({
+        entryPoints: [...entries],
+        absWorkingDir: base,
+        bundle: true,
+        format: "esm",
+        platform: "node",
+        packages: "external",
+        outdir: base,
+        write: false,
+        metafile: true,
+        logLevel: "silent",
+        plugins: [
+          {
+            name: "project",
+            setup: (build) => {
+              build.onResolve({ filter: new RegExp(`^${OWN}(/|$)`) }, ({ path }) => ownModule(path))
+              build.onLoad({ filter: /.*/ }, (file) =>
+                path.extname(file.path) in loaders ? undefined : { contents: "", loader: "empty" }
+              )
+            }
+          }
+        ]
+      })
+      const inputs = Object.entries(metafile.inputs)
+      const modules = await Promise.all(
+        inputs.map(async ([input, { imports }]) => {
+          const file = path.resolve(base, input)
+          const bytes = await fs.readFile(file)
+          const inside = imports.filter((each) => each.external !== true)
+          const module: ProjectModule = {
+            name: displayName(file),
+            digest: sha256(bytes),
+            code: await moduleCode(esbuild, file, bytes),
+            resolved: new Map(inside.map((each) => [each.original ?? each.path, path.resolve(base, each.path)])),
+            dynamic: inside
+              .filter(({ kind }) => kind !== "import-statement")
+              .map((each) => path.resolve(base, each.path))
+          }
+          return [file, module] as const
+        })
+      )
+      return new Map(modules)
+    },
+    catch: (cause) => {
+      const { errors } = cause as {
+        readonly errors?: ReadonlyArray<{
+          readonly text: string
+          readonly location?: { file: string; line: number } | null
+        }>
+      }
+      const [first] = errors ?? []
+      const place = first?.location ? `${first.location.file}:${first.location.line}` : entries.join(", ")
+      return new CodeError({
+        place,
+        message: `${place}: ${first?.text ?? (cause instanceof Error ? cause.message : String(cause))}`
+      })
+    }
+  })
+
+const moduleCode = async (esbuild: typeof import("esbuild"), file: string, bytes: Buffer) => {
+  const loader = loaders[path.extname(file)]
+  if (loader === undefined) return undefined
+  const { code } = await esbuild.transform(bytes.toString(), {
+    loader,
+    format: "esm",
+    target: "es2024",
+    legalComments: "none",
+    tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true } }
+  })
+  return parseModule(code)
+}
+
+const ownModule = (specifier: string) => {
+  try {
+    const file = fileURLToPath(import.meta.resolve(specifier))
+    if (existsSync(file)) return { path: file }
+  } catch {
+    // A name that this package does not export: esbuild need not know it either.
+  }
+  return { path: specifier, external: true }
+}
+
+/** A file as people call it: its path inside its package, led by the package's name where that is an installed one. */
+export const displayName = (file: string): string => {
+  const root = packageRoot(path.dirname(file))
+  const inside = path.relative(root, file).split(path.sep).join("/")
+  const modules = root.lastIndexOf(`${path.sep}node_modules${path.sep}`)
+  return modules < 0
+    ? inside
+    : `${root
+        .slice(modules + 14)
+        .split(path.sep)
+        .join("/")}/${inside}`
+}
+
+const roots = new Map<string, string>()
+
+const packageRoot = (folder: string): string => {
+  const known = roots.get(folder)
+  if (known !== undefined) return known
+  const above = path.dirname(folder)
+  const root = existsSync(path.join(folder, "package.json")) || above === folder ? folder : packageRoot(above)
+  roots.set(folder, root)
+  return root
+}
+
+/** Whether a file's code counts as the project's: it is in no installed package, or in ptmflow's own. */
+export const isInside = (file: string): boolean => {
+  const modules = file.lastIndexOf(`${path.sep}node_modules${path.sep}`)
+  if (modules < 0) return true
+  const root = packageRoot(path.dirname(file))
+  try {
+    return (JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as { name?: unknown }).name === OWN
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * What is known of a graph's stages before any of them runs: code, source files and numerics.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { Device } from "../device/device.ts"
+import type { SourceFile } from "../operator/operator.ts"
+import type { Graph, StageNode } from "../pipeline/graph.ts"
+import type { Store } from "../store/store.ts"
+import type { StoreError } from "../store/storeError.ts"
+import { type Code, codeOf } from "./code.ts"
+import type { Recipe } from "./key.ts"
+
+/** A key could not be found out: sources or code could not be read. `place` is the stage or the file, `cause` the tag of the error. */
+export class PlanError extends Schema.TaggedError<PlanError>()("PlanError", {
+  place: Schema.String,
+  cause: Schema.String,
+  message: Schema.String
+}) {}
+
+/** A stage with all of its key but the inputs. `files` are its source files. */
+export interface PreparedStage {
+  readonly node: StageNode
+  readonly recipe: Recipe
+  readonly files: ReadonlyArray<SourceFile>
+}
+
+/** The stages of a graph, prepared; `device` describes the device if there is one. */
+export interface Prepared {
+  readonly stages: ReadonlyArray<PreparedStage>
+  readonly code: Code
+  readonly device: string | null
+}
+
+/** Reads code and source files (by their time stamps, where they are known) and asks the device for its numerics class. */
+export const prepare = Effect.fnUntraced(function* (
+  graph: Graph<unknown>,
+  store: Store["Service"]
+): Effect.fn.Return<Prepared, PlanError> {
+  const device = Option.getOrNull(yield* Effect.serviceOption(Device))
+  const operators = [...new Set(graph.stages.map(({ operator }) => operator))]
+  const code = yield* Effect.mapError(
+    codeOf(operators, store),
+    ({ _tag, message, place }) => new PlanError({ place, cause: _tag, message })
+  )
+  const stages: Array<PreparedStage> = []
+  for (const node of graph.stages) {
+    const { operator } = node
+    const files = operator.sources === undefined ? [] : yield* sourceFiles(node)
+    const sources = yield* Effect.forEach(files, (file) => digestOf(node, file, store))
+    if (operator.usesDevice && device === null) {
+      return yield* new PlanError({
+        place: node.name,
+        cause: "NoDevice",
+        message: `stage ${node.name} uses a device and none is provided`
+      })
+    }
+    const recipe = {
+      code: code.digests.get(operator)!,
+      sources,
+      numerics: operator.usesDevice ? (device?.numerics ?? null) : null
+    }
+    stages.push({ node, recipe, files })
+  }
+  return { stages, code, device: device?.description ?? null }
+})
+
+const planError = (stage: string, error: { readonly _tag: string; readonly message: string }) =>
+  new PlanError({ place: stage, cause: error._tag, message: `stage ${stage}: ${error.message}` })
+
+const sourceFiles = (node: StageNode): Effect.Effect<ReadonlyArray<SourceFile>, PlanError> =>
+  Effect.mapError(node.operator.sources!(node.params), (error) => planError(node.name, error))
+
+const digestOf = (node: StageNode, file: SourceFile, store: Store["Service"]) =>
+  store.files.digest(file.path).pipe(
+    Effect.map(({ digest }) => ({ name: file.name, digest })),
+    Effect.mapError((error) => planError(node.name, error))
+  )
+
+/** The source files that are not what they were when the stage was prepared. */
+export const changedSources = (
+  stage: PreparedStage,
+  store: Store["Service"]
+): Effect.Effect<ReadonlyArray<string>, StoreError> =>
+  Effect.map(
+    Effect.filter(stage.files.entries(), ([index, file]) =>
+      store.files.digest(file.path).pipe(
+        Effect.map(({ digest }) => digest !== stage.recipe.sources[index]!.digest),
+        Effect.catch((error) => (error.reason === "lost" ? Effect.succeed(true) : Effect.fail(error)))
+      )
+    ),
+    (changed) => changed.map(([, { name }]) => name)
+  )

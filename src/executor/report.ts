@@ -1,0 +1,41 @@
+/**
+ * What a run gives back, or fails with.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { StageFailure } from "../lineage/record.ts"
+import { Artifact } from "../operator/artifact.ts"
+import { Reason } from "./reason.ts"
+
+/** What became of one stage. `resumedFrom` is the step of the resume point that it went on from. */
+export const StageReport = Schema.Struct({
+  stage: Schema.String,
+  operator: Schema.String,
+  key: Schema.String,
+  status: Schema.Literals(["reused", "ran"]),
+  reasons: Schema.Array(Reason),
+  artifacts: Schema.Record(Schema.String, Artifact),
+  metrics: Schema.Record(Schema.String, Schema.Number),
+  resumedFrom: Schema.optionalKey(Schema.Number),
+  seconds: Schema.Number
+})
+export type StageReport = typeof StageReport.Type
+
+/** A run that succeeded: its stages in an order of running; `outputs` are the pipeline's outputs. */
+export const RunReport = Schema.Struct({
+  run: Schema.String,
+  pipeline: Schema.String,
+  stages: Schema.Array(StageReport),
+  outputs: Schema.Record(Schema.String, Artifact),
+  seconds: Schema.Number
+})
+export type RunReport = typeof RunReport.Type
+
+/** Stages failed; those that do not need them finished and are kept. */
+export class RunError extends Schema.TaggedError<RunError>()("RunError", {
+  run: Schema.String,
+  failures: Schema.Array(StageFailure),
+  skipped: Schema.Array(Schema.String),
+  message: Schema.String
+}) {}

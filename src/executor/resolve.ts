@@ -1,0 +1,144 @@
+/**
+ * What will become of each stage, from what the store has.
+ *
+ * @since 0.1.0
+ */
+import type { StageRecord } from "../lineage/record.ts"
+import { bindingOf, runRecords, stageHeads, stageRecord } from "../lineage/records.ts"
+import type { Artifact } from "../operator/artifact.ts"
+import type { Journal } from "../store/journal.ts"
+import type { Store } from "../store/store.ts"
+import { changes } from "./explain.ts"
+import { keyOf, preimageOf, recipeOf } from "./key.ts"
+import type { Prepared, PreparedStage } from "./prepare.ts"
+import type { Reason } from "./reason.ts"
+
+/** The records of past runs, as the stages of one pipeline ask for them. */
+export interface History {
+  /** The result of a key, and what of it is gone from the store. */
+  readonly lookup: (key: string) => { readonly record: StageRecord; readonly lost: ReadonlyArray<Reason> } | undefined
+  /** The newest result that a stage of this name had in this pipeline. */
+  readonly latest: (stage: string) => StageRecord | undefined
+  /** Whether some stage ever ran with this recipe, whatever its inputs were. */
+  readonly knowsRecipe: (recipe: string) => boolean
+}
+
+/** Reads a store's history for one pipeline. What only a stage that runs asks for is read when the first of them does. */
+export const historyOf = (store: Store["Service"], pipeline: string): History => {
+  const { journal } = store
+  let index: ReturnType<typeof indexOf> | undefined
+  const indexed = () => {
+    index ??= indexOf(journal, pipeline)
+    return index
+  }
+  return {
+    lookup: (key) => {
+      const record = stageRecord(journal, key)
+      return record === undefined ? undefined : { record, lost: lostBlobs(store, record) }
+    },
+    latest: (stage) => {
+      const key = indexed().latest.get(stage)
+      return key === undefined ? undefined : stageRecord(journal, key)
+    },
+    knowsRecipe: (recipe) => indexed().recipes.has(recipe)
+  }
+}
+
+/** A stage's newest key is that of the newest run which had a result for it, made or reused, or of a newer record of a run that was cut off. */
+const indexOf = (journal: Journal, pipeline: string) => {
+  const latest = new Map<string, { readonly key: string; readonly position: number }>()
+  const note = (stage: string, key: string, position: number) => {
+    const known = latest.get(stage)
+    if (known === undefined || known.position < position) latest.set(stage, { key, position })
+  }
+  const recipes = new Set<string>()
+  for (const head of stageHeads(journal)) {
+    recipes.add(head.recipe)
+    if (head.pipeline === pipeline) note(head.stage, head.key, head.position)
+  }
+  const seen = new Set<string>()
+  for (const run of runRecords(journal)) {
+    if (run.pipeline !== pipeline || seen.has(run.binding)) continue
+    seen.add(run.binding)
+    for (const { key, stage } of bindingOf(journal, run.binding)) note(stage, key, run.position)
+  }
+  return { recipes, latest: new Map([...latest].map(([stage, { key }]) => [stage, key])) }
+}
+
+const lostBlobs = (store: Store["Service"], record: StageRecord): ReadonlyArray<Reason> =>
+  Object.entries(record.outputs).flatMap(([port, { parts }]) =>
+    Object.entries(parts).flatMap(
+      ([part, blob]): ReadonlyArray<Reason> =>
+        store.blobs.has(blob)
+          ? []
+          : [
+              {
+                kind: "blob-lost",
+                place: port,
+                message: `blob ${part} of output ${port} is not in the store (${blob.digest.slice(0, 12)})`
+              }
+            ]
+    )
+  )
+
+/** A stage whose inputs are known: its key, and the result if the store has it, or why it must run. */
+export type Resolution =
+  | { readonly action: "reuse"; readonly key: string; readonly record: StageRecord }
+  | {
+      readonly action: "run"
+      readonly key: string
+      readonly preimage: StageRecord["preimage"]
+      readonly reasons: ReadonlyArray<Reason>
+      readonly latest: StageRecord | undefined
+    }
+
+/** Looks a stage up by its key. */
+export const resolveStage = (
+  { node, recipe }: PreparedStage,
+  inputs: { readonly [port: string]: Artifact },
+  history: History,
+  code: Prepared["code"]
+): Resolution => {
+  const preimage = preimageOf(node, recipe, inputs)
+  const key = keyOf(preimage)
+  const found = history.lookup(key)
+  if (found !== undefined && found.lost.length === 0) return { action: "reuse", key, record: found.record }
+  const latest = history.latest(node.name)
+  return { action: "run", key, preimage, latest, reasons: found?.lost ?? whyChanged(latest, preimage, code, new Set()) }
+}
+
+/** A stage some of whose inputs wait for stages that run. `certain`: no result can be there, whatever the inputs will be. */
+export interface Pending {
+  readonly certain: boolean
+  readonly reasons: ReadonlyArray<Reason>
+  readonly latest: StageRecord | undefined
+}
+
+/** What can be said of a stage before its inputs are known. */
+export const resolvePending = (
+  { node, recipe }: PreparedStage,
+  inputs: { readonly [port: string]: Artifact | undefined },
+  history: History,
+  code: Prepared["code"]
+): Pending => {
+  const known = Object.fromEntries(Object.entries(inputs).filter(([, artifact]) => artifact !== undefined))
+  const pending = Object.keys(inputs).filter((port) => inputs[port] === undefined)
+  const preimage = preimageOf(node, recipe, known as { readonly [port: string]: Artifact })
+  const latest = history.latest(node.name)
+  const own = whyChanged(latest, preimage, code, new Set(pending))
+  const waits = pending.map((port): Reason => {
+    const { stage } = node.inputs[port]!
+    return { kind: "input-pending", place: port, message: `input ${port} waits for stage ${stage}` }
+  })
+  return { certain: !history.knowsRecipe(recipeOf(preimage)), reasons: [...own, ...waits], latest }
+}
+
+const whyChanged = (
+  latest: StageRecord | undefined,
+  preimage: StageRecord["preimage"],
+  code: Prepared["code"],
+  pending: ReadonlySet<string>
+): ReadonlyArray<Reason> =>
+  latest === undefined
+    ? [{ kind: "never-ran", place: "stage", message: "it never ran" }]
+    : changes(latest.preimage, preimage, code.tree, pending)

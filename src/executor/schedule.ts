@@ -1,0 +1,194 @@
+/**
+ * Runs the stages that are not reused: each when its inputs are there, several at once, those that use the device one at a time.
+ *
+ * @since 0.1.0
+ */
+import type * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
+import type { StageFailure, StageRecord } from "../lineage/record.ts"
+import { addStage } from "../lineage/records.ts"
+import type { Artifact } from "../operator/artifact.ts"
+import { OperatorError } from "../operator/operator.ts"
+import type { Store } from "../store/store.ts"
+import type { Event } from "./event.ts"
+import { execute } from "./execute.ts"
+import { failureOf } from "./failure.ts"
+import { recipeOf } from "./key.ts"
+import { changedSources, type Prepared, type PreparedStage } from "./prepare.ts"
+import type { Reason } from "./reason.ts"
+import { type History, type Resolution, resolveStage } from "./resolve.ts"
+
+interface Done {
+  readonly key: string
+  readonly artifacts: { readonly [port: string]: Artifact }
+  readonly metrics: { readonly [name: string]: number }
+}
+
+/** What became of a stage in a run. */
+export type Outcome =
+  | ({ readonly status: "reused" } & Done)
+  | ({
+      readonly status: "ran"
+      readonly reasons: ReadonlyArray<Reason>
+      readonly seconds: number
+      readonly resumedFrom: number | undefined
+    } & Done)
+  | { readonly status: "failed"; readonly failure: StageFailure }
+  | { readonly status: "skipped"; readonly because: string }
+
+/** The run that stages are part of. */
+export interface Running {
+  readonly run: string
+  readonly pipeline: string
+  readonly prepared: Prepared
+  readonly store: Store["Service"]
+  readonly history: History
+  readonly emit: (event: Event) => Effect.Effect<void>
+  readonly concurrency: number
+}
+
+/** Runs every stage that has no outcome yet, and notes its outcome. A failure is an outcome. */
+export const runStages = Effect.fnUntraced(function* <R>(
+  running: Running,
+  outcomes: Map<string, Outcome>
+): Effect.fn.Return<void, never, R> {
+  const remaining = running.prepared.stages.filter(({ node }) => !outcomes.has(node.name))
+  const finished = new Map(remaining.map(({ node }) => [node.name, Deferred.makeUnsafe<void>()]))
+  const device = yield* Semaphore.make(1)
+  const slots = yield* Semaphore.make(running.concurrency)
+  const keys = new Map<string, Semaphore.Semaphore>()
+  const { emit } = running
+
+  const runOne = Effect.fnUntraced(function* (stage: PreparedStage): Effect.fn.Return<Outcome, unknown, R> {
+    const { inputs: sources, name, operator } = stage.node
+    const inputs: Record<string, Artifact> = {}
+    for (const [port, source] of Object.entries(sources)) {
+      const pending = finished.get(source.stage)
+      if (pending !== undefined) yield* Deferred.await(pending)
+      const outcome = outcomes.get(source.stage)!
+      if (outcome.status === "failed" || outcome.status === "skipped") {
+        const because = outcome.status === "failed" ? source.stage : outcome.because
+        yield* emit({ _tag: "StageSkipped", stage: name, operator: operator.name, because })
+        return { status: "skipped", because }
+      }
+      inputs[port] = outcome.artifacts[source.port]!
+    }
+    const resolve = () => resolveStage(stage, inputs, running.history, running.prepared.code)
+    const first = resolve()
+    if (first.action === "reuse") return yield* reuse(stage, first, emit)
+    const permit = slots.withPermits(1)
+    const same = keys.get(first.key) ?? Semaphore.makeUnsafe(1)
+    keys.set(first.key, same)
+    const exclusive = Effect.scoped(
+      Effect.gen(function* () {
+        yield* running.store.lease(first.key, (waiting) =>
+          emit({ _tag: "StageWaiting", stage: name, operator: operator.name, ...waiting })
+        )
+        yield* running.store.journal.refresh
+        const found = resolve()
+        if (found.action === "reuse") return yield* reuse(stage, found, emit)
+        const from = Object.fromEntries(
+          Object.entries(sources).map(([port, source]) => {
+            const { key } = outcomes.get(source.stage) as Extract<Outcome, Done>
+            return [port, { key, port: source.port }]
+          })
+        )
+        return yield* make<R>(running, stage, found, inputs, from)
+      })
+    )
+    return yield* same.withPermits(1)(
+      operator.usesDevice ? device.withPermits(1)(permit(exclusive)) : permit(exclusive)
+    )
+  })
+
+  yield* Effect.forEach(
+    remaining,
+    (stage) => {
+      const { name, operator } = stage.node
+      return runOne(stage).pipe(
+        Effect.catchCause((cause) => {
+          if (cause.reasons.every((reason) => reason._tag === "Interrupt"))
+            return Effect.failCause(cause as Cause.Cause<never>)
+          const failure = failureOf(name, operator.name, cause)
+          return Effect.as(emit({ _tag: "StageFailed", ...failure }), { status: "failed", failure } as const)
+        }),
+        Effect.tap((outcome) => Effect.sync(() => outcomes.set(name, outcome))),
+        Effect.andThen(Deferred.succeed(finished.get(name)!, undefined))
+      )
+    },
+    { concurrency: "unbounded", discard: true }
+  )
+})
+
+const reuse = (
+  { node }: PreparedStage,
+  { key, record }: Extract<Resolution, { readonly action: "reuse" }>,
+  emit: Running["emit"]
+): Effect.Effect<Outcome> => {
+  const { metrics, outputs: artifacts } = record
+  const event: Event = { _tag: "StageReused", stage: node.name, operator: node.operator.name, key, artifacts, metrics }
+  return Effect.as(emit(event), { status: "reused", key, artifacts, metrics })
+}
+
+/** Runs a stage whose lease is held, and records what it gave. */
+const make = Effect.fnUntraced(function* <R>(
+  { emit, pipeline, prepared, run, store }: Running,
+  stage: PreparedStage,
+  { key, preimage, reasons }: Extract<Resolution, { readonly action: "run" }>,
+  inputs: { readonly [port: string]: Artifact },
+  from: StageRecord["inputs"]
+): Effect.fn.Return<Outcome, unknown, R> {
+  const { name, operator, paramsJson } = stage.node
+  const about = { stage: name, operator: operator.name }
+  const time = yield* Clock.currentTimeMillis
+  const elapsed = Effect.map(Clock.currentTimeMillis, (now) => (now - time) / 1000)
+  yield* emit({ _tag: "StageStarted", ...about, key, reasons })
+  const request = {
+    key,
+    stage: name,
+    operator: { name: operator.name, version: operator.version },
+    params: paramsJson,
+    inputs,
+    sources: stage.files
+  }
+  const result = yield* execute<R>(store, request, operator, (update) =>
+    Effect.flatMap(elapsed, (seconds) =>
+      emit({ _tag: "StageProgress", ...about, ...update, metrics: update.metrics ?? {}, seconds })
+    )
+  )
+  const changed = yield* changedSources(stage, store)
+  if (changed.length > 0) {
+    return yield* new OperatorError({
+      operator: operator.name,
+      place: changed[0]!,
+      message: `source file ${changed.join(", ")} changed while stage ${name} read it: run again`
+    })
+  }
+  const { metrics, outputs, resumedFrom, runSeconds } = result
+  const seconds = yield* elapsed
+  const record: StageRecord = {
+    key,
+    recipe: recipeOf(preimage),
+    preimage,
+    run,
+    pipeline,
+    stage: name,
+    inputs: from,
+    outputs,
+    metrics,
+    device: operator.usesDevice ? prepared.device : null,
+    time,
+    seconds,
+    runSeconds,
+    ...(resumedFrom === undefined ? {} : { resumedFrom })
+  }
+  const tree = store.journal.newest("code", preimage.code) === undefined ? prepared.code.tree(preimage.code) : undefined
+  const code = tree === undefined ? [] : [{ kind: "code", key: tree.digest, value: tree }]
+  yield* addStage(store.journal, record, code)
+  yield* store.resumePoints.drop(key)
+  yield* emit({ _tag: "StageFinished", ...about, key, artifacts: outputs, metrics, seconds, runSeconds })
+  return { status: "ran", key, artifacts: outputs, metrics, reasons, seconds, resumedFrom }
+})

@@ -1,0 +1,83 @@
+/**
+ * The facts that are kept: what a stage key gave, and what a run did. Records are never changed.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { Artifact } from "../operator/artifact.ts"
+import { Holder } from "../store/holder.ts"
+
+/** A file outside the store that was read: its name as the operator let it out, and the SHA-256 of its bytes. */
+export const SourceDigest = Schema.Struct({ name: Schema.String, digest: Schema.String })
+
+const PortType = Schema.Struct({ kind: Schema.String, contract: Schema.Json })
+
+/** All that can change a stage's result. The stage key is its digest. */
+export const Preimage = Schema.Struct({
+  schema: Schema.Number,
+  operator: Schema.Struct({ name: Schema.String, version: Schema.Number }),
+  code: Schema.String,
+  params: Schema.Json,
+  inputs: Schema.Record(Schema.String, Schema.Struct({ ...PortType.fields, digest: Schema.String })),
+  outputs: Schema.Record(Schema.String, PortType),
+  sources: Schema.Array(SourceDigest),
+  numerics: Schema.NullOr(Schema.String)
+})
+export type Preimage = typeof Preimage.Type
+
+/**
+ * The stage with `key` gave `outputs`. `recipe` is the digest of the preimage without its inputs; `inputs` says which key and port
+ * each input came from; `time` (of the start) is milliseconds since 1970; `metrics` are the last values that the operator reported.
+ */
+export const StageRecord = Schema.Struct({
+  key: Schema.String,
+  recipe: Schema.String,
+  preimage: Preimage,
+  run: Schema.String,
+  pipeline: Schema.String,
+  stage: Schema.String,
+  inputs: Schema.Record(Schema.String, Schema.Struct({ key: Schema.String, port: Schema.String })),
+  outputs: Schema.Record(Schema.String, Artifact),
+  metrics: Schema.Record(Schema.String, Schema.Number),
+  device: Schema.NullOr(Schema.String),
+  time: Schema.Number,
+  seconds: Schema.Number,
+  runSeconds: Schema.Number,
+  resumedFrom: Schema.optionalKey(Schema.Number)
+})
+export type StageRecord = typeof StageRecord.Type
+
+/** Which key each stage of a pipeline had, in an order of running. Runs with the same keys share one. */
+export const Binding = Schema.Array(Schema.Struct({ stage: Schema.String, key: Schema.String }))
+export type Binding = typeof Binding.Type
+
+/** A stage that failed; `cause` is the tag of its error. */
+export const StageFailure = Schema.Struct({
+  stage: Schema.String,
+  operator: Schema.String,
+  cause: Schema.String,
+  message: Schema.String
+})
+export type StageFailure = typeof StageFailure.Type
+
+/**
+ * One execution of a pipeline, written when its first stage starts (`running`) and again when it ends; the later record counts. `binding` names
+ * the stages that have a result; those in `ran` made it in this run, the others were reused.
+ */
+export const RunRecord = Schema.Struct({
+  run: Schema.String,
+  pipeline: Schema.String,
+  status: Schema.Literals(["running", "succeeded", "failed", "interrupted"]),
+  time: Schema.Number,
+  seconds: Schema.NullOr(Schema.Number),
+  settings: Schema.Array(Schema.Struct({ path: Schema.String, value: Schema.String })),
+  params: Schema.Json,
+  holder: Holder,
+  stages: Schema.Number,
+  binding: Schema.String,
+  ran: Schema.Array(Schema.String),
+  failures: Schema.Array(StageFailure),
+  skipped: Schema.Array(Schema.String),
+  outputs: Schema.Record(Schema.String, Schema.Struct({ stage: Schema.String, port: Schema.String }))
+})
+export type RunRecord = typeof RunRecord.Type

@@ -1,0 +1,84 @@
+/**
+ * Reading and writing records in a store's journal.
+ *
+ * @since 0.1.0
+ */
+import type * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { digestJson } from "../store/digest.ts"
+import type { Journal, NewEntry } from "../store/journal.ts"
+import type { StoreError } from "../store/storeError.ts"
+import { Binding, RunRecord, StageRecord } from "./record.ts"
+
+const decodeStage = Schema.decodeUnknownOption(StageRecord)
+const decodeRun = Schema.decodeUnknownOption(RunRecord)
+const decodeBinding = Schema.decodeUnknownOption(Binding)
+const encodeStage = Schema.encodeSync(StageRecord)
+const encodeRun = Schema.encodeSync(RunRecord)
+
+const Head = Schema.Struct({
+  key: Schema.String,
+  recipe: Schema.String,
+  run: Schema.String,
+  pipeline: Schema.String,
+  stage: Schema.String
+})
+const decodeHead = Schema.decodeUnknownOption(Head)
+
+/** What a stage record is found by, without the rest of it. `position` grows with time. */
+export type StageHead = (typeof Head)["Type"] & { readonly position: number }
+
+/** The result of a stage key, if it is known. */
+export const stageRecord = (journal: Journal, key: string): StageRecord | undefined => {
+  const entry = journal.newest("stage", key)
+  return entry === undefined ? undefined : Option.getOrUndefined(decodeStage(entry.value()))
+}
+
+/** Of all stage records, oldest first, what they are found by. */
+export const stageHeads = (journal: Journal): ReadonlyArray<StageHead> =>
+  journal.all("stage").flatMap((entry) => {
+    const head = decodeHead(entry.value())
+    return Option.isSome(head) ? [{ ...head.value, position: entry.position }] : []
+  })
+
+/** All runs, newest first, each as it was last recorded. */
+export function* runRecords(journal: Journal): Generator<RunRecord & { readonly position: number }> {
+  const seen = new Set<string>()
+  for (const entry of journal.all("run").toReversed()) {
+    if (seen.has(entry.key)) continue
+    seen.add(entry.key)
+    const run = decodeRun(entry.value())
+    if (Option.isSome(run)) yield { ...run.value, position: entry.position }
+  }
+}
+
+/** The keys of a run's stages. */
+export const bindingOf = (journal: Journal, digest: string): Binding =>
+  Option.getOrElse(decodeBinding(journal.newest("binding", digest)?.value()), (): Binding => [])
+
+/** Adds a stage's record; it is durable when this returns. */
+export const addStage = (
+  journal: Journal,
+  record: StageRecord,
+  others: ReadonlyArray<NewEntry>
+): Effect.Effect<void, StoreError> =>
+  journal.append([...others, { kind: "stage", key: record.key, value: encodeStage(record) }], { durable: true })
+
+/** Adds a run's record, and which key each stage has. */
+export const addRun = (
+  journal: Journal,
+  record: Omit<RunRecord, "binding">,
+  binding: Binding,
+  options: { readonly durable: boolean }
+): Effect.Effect<void, StoreError> => {
+  const digest = digestJson("ptmflow/binding/1", binding as ReadonlyArray<{ stage: string; key: string }>)
+  const known = journal.newest("binding", digest) !== undefined
+  return journal.append(
+    [
+      ...(known ? [] : [{ kind: "binding", key: digest, value: binding }]),
+      { kind: "run", key: record.run, value: encodeRun({ ...record, binding: digest }) }
+    ],
+    options
+  )
+}
