@@ -22,16 +22,19 @@ export const kernels = {
   fill: { buffers: ["out"], integers: ["count"], reals: ["value"] },
   /** out[count] = a[count] + b[count]; out may be a or b */
   add: { buffers: ["a", "b", "out"], integers: ["count"], reals: [] },
-  /** out[rows,width] = tokenTable[ids[row]] + positionTable[positions[row]]; ids, positions: i32[rows] */
+  /**
+   * out[rows,width] = tokenTable[ids[row]] + positionTable[positions[row]]; ids, positions: i32[rows];
+   * tokenTable: [vocabulary,width]; positionTable: [context,width]
+   */
   embedding: {
     buffers: ["ids", "positions?", "tokenTable", "positionTable?", "out"],
-    integers: ["rows", "width"],
+    integers: ["rows", "width", "vocabulary", "context"],
     reals: []
   },
   /** dTokenTable[ids[row]] and dPositionTable[positions[row]] accumulate dOut[row], rows in ascending order */
   embeddingGradient: {
     buffers: ["ids", "positions?", "dOut", "dTokenTable", "dPositionTable?"],
-    integers: ["rows", "width"],
+    integers: ["rows", "width", "vocabulary", "context"],
     reals: []
   },
   /** out = (x - mean) * rstd * gamma + beta per row; mean, rstd: real[rows] (Ba et al. 2016, eq. 4) */
@@ -118,7 +121,10 @@ export const kernels = {
     integers: ["count", "decayCount", "form"],
     reals: ["beta1", "beta2", "epsilon", "maxNorm"]
   },
-  /** copies k and v of qkv[batch*length, 3*heads*headWidth] into keys, values: [batch, heads, capacity, headWidth] from position 0 */
+  /**
+   * Copies k and v of qkv[batch*length, 3*heads*headWidth] into the cache from position 0. keys: [batch, heads, headWidth, capacity] (so that
+   * scores stream); values: [batch, heads, capacity, headWidth]. length <= capacity.
+   */
   cacheWrite: {
     buffers: ["qkv", "keys", "values"],
     integers: ["batch", "length", "capacity", "heads", "headWidth"],

@@ -11,10 +11,11 @@ const rowsAndWidth = (x: Tensor) => ({ rows: x.shape[0]!, width: x.shape[1]! })
 
 /** x[rows,C] = tokens[ids] + positions[positions]; ids, positions: i32[rows]. */
 export const embedding = (graph: Graph, ids: Tensor, positions: Tensor, tokenTable: Tensor, positionTable: Tensor) => {
-  const width = tokenTable.shape[1]!
+  const [vocabulary, width] = tokenTable.shape as [number, number]
   const rows = ids.elements
+  const sizes = { rows, width, vocabulary, context: positionTable.shape[0]! }
   const out = graph.tensor([rows, width])
-  graph.emit("embedding", { ids, positions, tokenTable, positionTable, out }, { rows, width }, {})
+  graph.emit("embedding", { ids, positions, tokenTable, positionTable, out }, sizes, {})
   graph.record(() => {
     graph.emit(
       "embeddingGradient",
@@ -25,7 +26,7 @@ export const embedding = (graph: Graph, ids: Tensor, positions: Tensor, tokenTab
         dTokenTable: graph.gradient(tokenTable)!,
         dPositionTable: graph.gradient(positionTable)!
       },
-      { rows, width },
+      sizes,
       {}
     )
   })
