@@ -3,58 +3,272 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Artifact } from "../operator/artifact.ts"
-import type { Store } from "../store/store.ts"
+import { isAlive } from "../store/holder.ts"
+import type { Journal } from "../store/journal.ts"
+import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
+import type { RunRecord, StageRecord } from "./record.ts"
+import { bindingOf, runRecords, stageHeads, stageRecord } from "./records.ts"
 
-/** A reference that names nothing, or more than one thing. */
+/** A reference that names nothing, or more than one thing; `candidates` are what could be meant. */
 export class LineageError extends Schema.TaggedError<LineageError>()("LineageError", {
   reference: Schema.String,
   candidates: Schema.Array(Schema.String),
   message: Schema.String
 }) {}
 
-/** An artifact and where it came from: the stage that made it and what that stage was given. `time` is milliseconds since 1970. */
-export interface LineageNode {
+/** An artifact and the stage that made it: output `port` of the stage with `key`. */
+export interface Made {
   readonly artifact: Artifact
+  readonly key: string
   readonly stage: string
   readonly port: string
+}
+
+/** An artifact, the stage that made it, and what that was made from. `time` (of its start) is milliseconds since 1970. */
+export interface LineageNode extends Made {
   readonly operator: string
-  readonly key: string
+  readonly pipeline: string
+  readonly run: string
   readonly params: Schema.Json
   readonly metrics: { readonly [name: string]: number }
   readonly device: string | null
   readonly time: number
   readonly seconds: number
   readonly sources: ReadonlyArray<{ readonly name: string; readonly digest: string }>
+  /** A node that several others came from is one object. */
   readonly inputs: { readonly [port: string]: LineageNode }
 }
 
-/** One run: which stages were reused and which ran. */
+/** An artifact that came from another, `distance` stages on. */
+export interface Descendant extends Made {
+  readonly operator: string
+  readonly distance: number
+}
+
+/** One run: which of its stages were reused and which ran. A run whose process died counts as interrupted. */
 export interface RunStatus {
   readonly run: string
   readonly pipeline: string
   readonly status: "running" | "succeeded" | "failed" | "interrupted"
   readonly time: number
-  readonly seconds: number | undefined
+  readonly seconds: number | null
   readonly settings: ReadonlyArray<{ readonly path: string; readonly value: string }>
-  readonly stages: ReadonlyArray<{
-    readonly stage: string
-    readonly operator: string
-    readonly status: "reused" | "ran" | "failed" | "skipped"
-    readonly key: string | undefined
-    readonly message: string | undefined
-    readonly seconds: number | undefined
-    readonly metrics: { readonly [name: string]: number }
-    readonly artifacts: { readonly [port: string]: Artifact }
-  }>
+  /** How many stages the pipeline has; those that were not reached are not listed. */
+  readonly size: number
+  readonly stages: ReadonlyArray<StageStatus>
 }
 
-/** The artifact that a person means by a digest prefix (6 or more hex digits), `stage.port`, or `stage` (of the newest run). */
-export declare const resolve: (reference: string) => Effect.Effect<Artifact, LineageError | StoreError, Store>
-/** What an artifact came from, back to the files. */
-export declare const upstream: (artifact: Artifact) => Effect.Effect<LineageNode, LineageError | StoreError, Store>
+/** What became of a stage; `key` and what follows it are there where it has a result. */
+export interface StageStatus {
+  readonly stage: string
+  readonly status: "reused" | "ran" | "failed" | "skipped"
+  readonly operator: string | undefined
+  readonly message: string | undefined
+  readonly key: string | undefined
+  readonly seconds: number | undefined
+  readonly metrics: { readonly [name: string]: number }
+  readonly artifacts: { readonly [port: string]: Artifact }
+}
+
+const opened = Effect.gen(function* (): Effect.fn.Return<Journal, StoreError, Store> {
+  const { journal } = yield* Store
+  yield* journal.refresh
+  return journal
+})
+
+/** The keys of a run's stages: those it is bound to, and those that it finished before it was cut off. */
+const keysOf = (journal: Journal, run: RunRecord): ReadonlyMap<string, string> => {
+  const keys = new Map(bindingOf(journal, run.binding).map(({ key, stage }) => [stage, key]))
+  if (run.status === "running") {
+    for (const head of stageHeads(journal)) if (head.run === run.run) keys.set(head.stage, head.key)
+  }
+  return keys
+}
+
+const madeBy = (record: StageRecord, stage: string): ReadonlyArray<Made> =>
+  Object.entries(record.outputs).map(([port, artifact]) => ({ artifact, key: record.key, stage, port }))
+
+const nameOf = ({ artifact, port, stage }: Made): string => `${stage}.${port} (${artifact.digest.slice(0, 12)})`
+
+/**
+ * The artifact that a person means: by 6 or more digits of its digest, or, of the newest run that has it, by `stage.port`, by the name of a stage
+ * with one output, or by the name of an output of the pipeline. With `kind`, only artifacts of that kind are meant.
+ */
+export const resolve = Effect.fnUntraced(function* (
+  reference: string,
+  options: { readonly kind?: string } = {}
+): Effect.fn.Return<Made, LineageError | StoreError, Store> {
+  const journal = yield* opened
+  const wanted = (made: Made) => options.kind === undefined || made.artifact.kind === options.kind
+  const known = new Map<string, Made>()
+  if (/^[0-9a-f]{6,64}$/.test(reference)) {
+    for (const { key, stage } of stageHeads(journal)) {
+      for (const made of madeBy(stageRecord(journal, key)!, stage)) {
+        if (made.artifact.digest.startsWith(reference) && wanted(made)) known.set(made.artifact.digest, made)
+      }
+    }
+  }
+  const names = new Set<string>()
+  for (const run of runRecords(journal)) {
+    if (known.size > 0) break
+    for (const [stage, key] of keysOf(journal, run)) {
+      const record = stageRecord(journal, key)
+      if (record === undefined) continue
+      const outputs = madeBy(record, stage)
+      for (const made of outputs.filter(wanted)) {
+        const full = `${stage}.${made.port}`
+        names.add(full)
+        const called = Object.entries(run.outputs).some(
+          ([name, source]) => name === reference && source.stage === stage && source.port === made.port
+        )
+        if (full === reference || stage === reference || called) known.set(full, made)
+      }
+    }
+    const exact = known.get(reference)
+    if (exact !== undefined) return exact
+  }
+  const found = [...known.values()]
+  if (found.length === 1) return found[0]!
+  if (found.length > 1) {
+    const candidates = found.map(nameOf)
+    return yield* new LineageError({
+      reference,
+      candidates,
+      message: `${reference} may be ${candidates.join(" or ")}: say which`
+    })
+  }
+  const all = [...names]
+  const close = all.filter((name) => name.includes(reference) || reference.startsWith(name.split(".")[0]!))
+  const candidates = (close.length > 0 ? close : all).slice(0, 20)
+  return yield* new LineageError({
+    reference,
+    candidates,
+    message:
+      candidates.length === 0
+        ? `there is no ${reference}: nothing has run yet`
+        : `there is no ${reference}; there ${close.length > 0 ? "is" : "are"} ${candidates.join(", ")}`
+  })
+})
+
+/** What an artifact came from, stage by stage, back to the files. */
+export const upstream = Effect.fnUntraced(function* (
+  made: Pick<Made, "key" | "port">
+): Effect.fn.Return<LineageNode, LineageError | StoreError, Store> {
+  const journal = yield* opened
+  const nodes = new Map<string, LineageNode>()
+  const visit = (key: string, port: string): LineageNode => {
+    const id = `${key} ${port}`
+    const known = nodes.get(id)
+    if (known !== undefined) return known
+    const record = stageRecord(journal, key)
+    const artifact = record?.outputs[port]
+    if (record === undefined || artifact === undefined) {
+      throw new LineageError({
+        reference: key,
+        candidates: [],
+        message: `the record of stage key ${key} is not in the store: its journal was damaged`
+      })
+    }
+    const { device, metrics, pipeline, preimage, run, seconds, stage, time } = record
+    const inputs = Object.fromEntries(
+      Object.entries(record.inputs).map(([name, input]) => [name, visit(input.key, input.port)])
+    )
+    const node: LineageNode = {
+      artifact,
+      key,
+      stage,
+      port,
+      operator: preimage.operator.name,
+      pipeline,
+      run,
+      params: preimage.params,
+      metrics,
+      device,
+      time,
+      seconds,
+      sources: preimage.sources,
+      inputs
+    }
+    nodes.set(id, node)
+    return node
+  }
+  return yield* Effect.try({
+    try: () => visit(made.key, made.port),
+    catch: (cause) => cause as LineageError
+  })
+})
+
+/** What came from an artifact, nearest first. What was made from another artifact of the same content counts. */
+export const downstream = Effect.fnUntraced(function* (
+  made: Pick<Made, "artifact">
+): Effect.fn.Return<ReadonlyArray<Descendant>, StoreError, Store> {
+  const journal = yield* opened
+  const records = stageHeads(journal).flatMap(({ key }) => stageRecord(journal, key) ?? [])
+  const users = new Map<string, Array<StageRecord>>()
+  for (const record of new Map(records.map((each) => [each.key, each])).values()) {
+    for (const { digest } of Object.values(record.preimage.inputs)) {
+      const others = users.get(digest)
+      if (others === undefined) users.set(digest, [record])
+      else others.push(record)
+    }
+  }
+  const found = new Map<string, Descendant>()
+  let wave = [made.artifact.digest]
+  for (let distance = 1; wave.length > 0; distance++) {
+    const next: Array<string> = []
+    for (const record of wave.flatMap((digest) => users.get(digest) ?? [])) {
+      for (const each of madeBy(record, record.stage)) {
+        const id = `${each.key} ${each.port}`
+        if (found.has(id)) continue
+        found.set(id, { ...each, operator: record.preimage.operator.name, distance })
+        next.push(each.artifact.digest)
+      }
+    }
+    wave = next
+  }
+  return [...found.values()]
+})
+
 /** The newest run, if there was one. */
-export declare const newestRun: Effect.Effect<RunStatus | undefined, StoreError, Store>
+export const newestRun: Effect.Effect<RunStatus | undefined, StoreError, Store> = Effect.map(opened, (journal) => {
+  const first = runRecords(journal).next()
+  if (first.done === true) return undefined
+  const run = first.value
+  const keys = keysOf(journal, run)
+  const finished = [...keys].map(([stage, key]): StageStatus => {
+    const record = stageRecord(journal, key)
+    const ran = run.ran.includes(stage) || record?.run === run.run
+    return {
+      stage,
+      status: ran ? "ran" : "reused",
+      operator: record?.preimage.operator.name,
+      message: undefined,
+      key,
+      seconds: record?.seconds,
+      metrics: record?.metrics ?? {},
+      artifacts: record?.outputs ?? {}
+    }
+  })
+  const nothing = { key: undefined, seconds: undefined, metrics: {}, artifacts: {} }
+  const failed = run.failures.map(({ cause, message, operator, stage }): StageStatus => {
+    return { stage, status: "failed", operator, message: `${cause}: ${message}`, ...nothing }
+  })
+  const skipped = run.skipped.map((stage): StageStatus => {
+    return { stage, status: "skipped", operator: undefined, message: undefined, ...nothing }
+  })
+  const dead = run.status === "running" && isAlive(run.holder) === false
+  return {
+    run: run.run,
+    pipeline: run.pipeline,
+    status: dead ? "interrupted" : run.status,
+    time: run.time,
+    seconds: run.seconds,
+    settings: run.settings,
+    size: run.stages,
+    stages: [...finished, ...failed, ...skipped]
+  }
+})
