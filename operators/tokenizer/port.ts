@@ -1,27 +1,42 @@
 /**
- * A tokenizer: text to token ids and back.
+ * The port of tokenizers: an artifact of kind `tokenizer` whose one part is `tokenizer.json`, in the format of Hugging Face `tokenizers`.
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
+import { ArtifactError } from "../../src/operator/artifact.ts"
+import { digestOf } from "../../src/operator/digest.ts"
 import type { Port } from "../../src/operator/port.ts"
+import { load } from "./load.ts"
+import type { Tokenizer } from "./tokenizer.ts"
 
-/** The special tokens of a tokenizer that operators use, by role, as token ids. */
-export interface SpecialTokens {
-  /** Ends a document or an answer. */
-  readonly endOfText: number
-  /** Fills a row of a batch; never a target. */
-  readonly pad: number
+export type { SpecialTokens, Tokenizer } from "./tokenizer.ts"
+
+const PART = "tokenizer.json"
+
+/** The port of tokenizers. The digest is of the JSON value of the file, not of how it is spaced. */
+export const TokenizerPort: Port<Tokenizer> = {
+  kind: "tokenizer",
+  contract: "tokenizer.json",
+  encode: (tokenizer, sink) =>
+    Effect.map(sink.put(Buffer.from(tokenizer.json)), (blob) => ({
+      kind: "tokenizer",
+      digest: digestOf("tokenizer", JSON.parse(tokenizer.json)),
+      parts: { [PART]: blob },
+      meta: { vocabularySize: tokenizer.vocabularySize, specialTokens: Object.fromEntries(tokenizer.specialTokens) }
+    })),
+  decode: Effect.fnUntraced(function* (artifact, source) {
+    const blob = artifact.parts[PART]
+    if (blob === undefined) {
+      return yield* new ArtifactError({
+        place: artifact.digest,
+        message: `a tokenizer was wanted, and this artifact of kind ${artifact.kind} has no ${PART}`
+      })
+    }
+    const bytes = yield* source.bytes(blob)
+    return yield* Effect.mapError(
+      load(Buffer.from(bytes).toString("utf8")),
+      ({ message, place }) => new ArtifactError({ place: `${PART} ${place}`, message })
+    )
+  })
 }
-
-/** A byte-level tokenizer. Every text has an encoding, and `decode(encode(text))` is `text` for well-formed text. */
-export interface Tokenizer {
-  readonly vocabularySize: number
-  readonly special: SpecialTokens
-  /** Token ids of a text. Special tokens written in the text are not recognised: they encode as ordinary characters. */
-  readonly encode: (text: string) => Int32Array
-  /** The text of token ids; bytes that are not UTF-8 become U+FFFD; special tokens are left out unless `keepSpecial`. */
-  readonly decode: (ids: Iterable<number>, options?: { readonly keepSpecial?: boolean }) => string
-}
-
-/** The port of tokenizers; the artifact's one part is `tokenizer.json`, in the format of Hugging Face `tokenizers`. */
-export declare const TokenizerPort: Port<Tokenizer>

@@ -51,26 +51,33 @@ export const write = <E>(
     )
   })
 
-/**
- * The record batches of an Arrow IPC file or stream on disk, read one at a time. `place` is what errors call it.
- */
-export const read = (path: string, place: string): Stream.Stream<RecordBatch, ArtifactError> => {
-  const fail = (cause: unknown) =>
-    new ArtifactError({
-      place,
-      message: `${place} cannot be read as Arrow IPC: ${cause instanceof Error ? cause.message : cause}`
-    })
-  const attempt = <A>(evaluate: () => Promise<A>) => Effect.tryPromise({ try: evaluate, catch: fail })
-  return Stream.unwrap(
-    Effect.gen(function* () {
-      const arrow = yield* attempt(load)
-      const file = yield* Effect.acquireRelease(
-        attempt(() => open(path)),
-        (handle) => Effect.promise(() => handle.close())
-      )
-      const reader = yield* attempt(() => arrow.RecordBatchReader.from(file))
-      yield* attempt(async () => reader.open())
-      return Stream.fromAsyncIterable(reader as AsyncIterable<RecordBatch>, fail)
-    })
+/** The record batches of an Arrow IPC file or stream on disk, read one at a time. `place` is what errors call it. */
+export const read = (path: string, place: string): Stream.Stream<RecordBatch, ArtifactError> =>
+  Stream.unwrap(
+    Effect.map(openReader(path, place), (reader) =>
+      Stream.fromAsyncIterable(reader, (cause) => unreadable(place, cause))
+    )
   )
-}
+
+/** The schema of an Arrow IPC file or stream on disk. */
+export const schema = (path: string, place: string): Effect.Effect<Schema, ArtifactError> =>
+  Effect.scoped(Effect.map(openReader(path, place), (reader) => reader.schema))
+
+const unreadable = (place: string, cause: unknown) =>
+  new ArtifactError({
+    place,
+    message: `${place} cannot be read as Arrow IPC: ${cause instanceof Error ? cause.message : cause}`
+  })
+
+const openReader = Effect.fnUntraced(function* (path: string, place: string) {
+  const attempt = <A>(evaluate: () => Promise<A>) =>
+    Effect.tryPromise({ try: evaluate, catch: (cause) => unreadable(place, cause) })
+  const arrow = yield* attempt(load)
+  const file = yield* Effect.acquireRelease(
+    attempt(() => open(path)),
+    (handle) => Effect.promise(() => handle.close())
+  )
+  const reader = yield* attempt(() => arrow.RecordBatchReader.from(file))
+  yield* attempt(async () => reader.open())
+  return reader
+})

@@ -1,0 +1,30 @@
+/**
+ * A tokenizer: text to token ids and back.
+ *
+ * @since 0.1.0
+ */
+
+/** The special tokens of a tokenizer that operators use, by role, as token ids. */
+export interface SpecialTokens {
+  /** Ends a document or an answer. */
+  readonly endOfText: number
+  /** Fills a row of a batch; never a target. The same as `endOfText` where a tokenizer has none. */
+  readonly pad: number
+}
+
+/** A byte-level tokenizer: every text has an encoding. */
+export interface Tokenizer {
+  readonly vocabularySize: number
+  readonly special: SpecialTokens
+  /** All special tokens by the text they are written as. */
+  readonly specialTokens: ReadonlyMap<string, number>
+  /** Token ids of a text. A special token written in the text is not recognised: it encodes as the characters it is written with. */
+  readonly encode: (text: string) => Int32Array
+  /**
+   * The text of token ids; bytes that are not UTF-8 become U+FFFD, special tokens are left out unless `keepSpecial`. Throws `RangeError` at
+   * an id that is no token. For well-formed text and a tokenizer that does not normalize, `decode(encode(text))` is `text`.
+   */
+  readonly decode: (ids: Iterable<number>, options?: { readonly keepSpecial?: boolean }) => string
+  /** The text of its `tokenizer.json`. */
+  readonly json: string
+}
