@@ -1,0 +1,64 @@
+#!/usr/bin/env node
+/**
+ * Starts the command line on a Node that can run it: this one from version 24 on, else the one of the `node` package that ptmflow pins.
+ *
+ * Plain JavaScript that old versions of Node can read.
+ */
+import { spawn } from "node:child_process"
+import { existsSync, readFileSync } from "node:fs"
+import module, { createRequire } from "node:module"
+import { constants } from "node:os"
+import path from "node:path"
+import { fileURLToPath } from "node:url"
+
+const needed = 24
+const relaunched = "PTMFLOW_RELAUNCHED"
+
+const stop = (message) => {
+  process.stderr.write(`ptmflow: ${message}\n`)
+  process.exit(1)
+}
+
+const pinnedNode = () => {
+  try {
+    const manifest = createRequire(import.meta.url).resolve("node/package.json")
+    const { bin } = JSON.parse(readFileSync(manifest, "utf8"))
+    const file = path.join(path.dirname(manifest), typeof bin === "string" ? bin : bin.node)
+    return existsSync(file) ? file : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const relaunch = () => {
+  const node = process.env[relaunched] === undefined ? pinnedNode() : undefined
+  if (node === undefined) {
+    stop(
+      `Node ${needed} or newer is needed, this is ${process.versions.node} and the npm package "node" beside ptmflow has no newer one. ` +
+        "Install again with its install script allowed (npm install --allow-scripts=node), or run a newer Node."
+    )
+  }
+  // The channel closes with this process, however it ends: the other one does not outlive it.
+  const child = spawn(node, [...process.execArgv, fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
+    stdio: ["inherit", "inherit", "inherit", "ipc"],
+    env: { ...process.env, [relaunched]: process.versions.node }
+  })
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]) process.on(signal, () => child.kill(signal))
+  child.on("error", (error) => stop(`cannot start ${node}: ${error.message}`))
+  child.on("exit", (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))
+}
+
+const start = async () => {
+  if (process.env[relaunched] !== undefined && process.channel) {
+    process.on("disconnect", () => process.exit(128 + constants.signals.SIGHUP))
+    process.channel.unref()
+  }
+  module.enableCompileCache()
+  const source = new URL("../src/cli/main.ts", import.meta.url)
+  const { main } = await import(existsSync(source) ? source : new URL("../dist/src/cli/main.js", import.meta.url))
+  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
+  main(process.argv.slice(2), version)
+}
+
+if (Number(process.versions.node.split(".")[0]) < needed) relaunch()
+else await start()

@@ -1,0 +1,215 @@
+/**
+ * The commands: their arguments, their help, and where each one's code is loaded from when it is called.
+ *
+ * @since 0.1.0
+ */
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Effect from "effect/Effect"
+import * as flags from "./flags.ts"
+
+const from = <A, E, R>(load: () => Promise<Effect.Effect<A, E, R>>) => Effect.flatten(Effect.promise(load))
+
+const run = Command.make(
+  "run",
+  {
+    pipeline: flags.pipeline,
+    set: flags.set,
+    device: flags.device,
+    threads: flags.threads,
+    store: flags.store,
+    json: flags.json("Prints each event as one line of JSON, and nothing else, on standard output")
+  },
+  (input) => from(async () => (await import("./run.ts")).run(input))
+).pipe(
+  Command.withShortDescription("Run a pipeline: reuse what is there, run the rest"),
+  Command.withDescription(
+    "Runs a pipeline. Stages whose result is in the store are reused; the rest run, and a stage that was killed goes on from its last resume point. " +
+      "On a terminal it shows the graph, a line for each running stage, and the reports at the end; in a pipe it writes a log.\n\n" +
+      "Exit code: 0 when the run succeeded, 1 when a stage failed or the pipeline could not be run, 130 after Ctrl-C."
+  ),
+  Command.withExamples([
+    { command: "ptmflow run pipelines/chatgpt.ts" },
+    { command: "ptmflow run pipelines/chatgpt.ts --set ppo.iterations=4 --set ppo.learningRate=1e-4" },
+    { command: "ptmflow run train.ts --json | jq -r 'select(._tag == \"StageFinished\") | .stage'" }
+  ])
+)
+
+const plan = Command.make(
+  "plan",
+  {
+    pipeline: flags.pipeline,
+    set: flags.set,
+    device: flags.device,
+    threads: flags.threads,
+    store: flags.store,
+    json: flags.json("Prints the plan as JSON")
+  },
+  (input) => from(async () => (await import("./plan.ts")).plan(input))
+).pipe(
+  Command.withShortDescription("Show what a run would do, and why, without running anything"),
+  Command.withDescription(
+    "Shows for each stage whether its result is there (✓), whether it runs (●), and whether it may be reused because a stage before it may give the same bytes again (○); and the reasons: " +
+      "which parameter, code or input changed, from what to what.\n\n" +
+      "Exit code: 0 when there is nothing to do, 2 when a stage runs or may run, 1 on an error."
+  ),
+  Command.withExamples([
+    { command: "ptmflow plan pipelines/chatgpt.ts" },
+    {
+      command: "ptmflow plan pipelines/chatgpt.ts --set sft.epochs=3",
+      description: "what a change of a parameter would cost"
+    }
+  ])
+)
+
+const status = Command.make(
+  "status",
+  { store: flags.store, json: flags.json("Prints the newest run as JSON, or null") },
+  (input) => from(async () => (await import("./status.ts")).status(input))
+).pipe(
+  Command.withShortDescription("Show the newest run and its stages"),
+  Command.withDescription(
+    "Shows the newest run in the store: when it was, what was set, and what became of each stage."
+  )
+)
+
+const lineage = Command.make(
+  "lineage",
+  {
+    artifact: flags.reference("checkpoint", "A checkpoint, or any other artifact"),
+    down: Flag.Boolean("down").pipe(
+      Flag.withDescription("Shows what came from it instead"),
+      Flag.withDefault(false),
+      Flag.withoutNegation
+    ),
+    store: flags.store,
+    json: flags.json("Prints every artifact of the tree, each once, as JSON")
+  },
+  (input) => from(async () => (await import("./lineage.ts")).lineage(input))
+).pipe(
+  Command.withShortDescription("Show what a checkpoint came from, back to the corpus"),
+  Command.withDescription(
+    "Shows what an artifact came from as a tree: each stage with its operator, parameters, metrics, time and the digest of its result, down to the files that were read. " +
+      "What several stages used is shown once, and the earlier rounds of a loop are one line (name one, as in ppo.3, to see it)."
+  ),
+  Command.withExamples([
+    { command: "ptmflow lineage ppo.12" },
+    { command: "ptmflow lineage 3f9a2c1d" },
+    { command: "ptmflow lineage sft.checkpoint --json | jq '.nodes[] | {stage, params}'" },
+    { command: "ptmflow lineage pretrain.checkpoint --down", description: "what came from it" }
+  ])
+)
+
+const generate = Command.make(
+  "generate",
+  {
+    checkpoint: flags.reference("checkpoint", "The checkpoint"),
+    prompt: Flag.String("prompt").pipe(
+      Flag.withAlias("p"),
+      Flag.withMetavar("text"),
+      Flag.withDescription("The text to continue")
+    ),
+    tokens: Flag.Int("tokens").pipe(
+      Flag.withMetavar("n"),
+      Flag.withDescription("Tokens to generate at most; fewer when the model ends its answer (default 64)"),
+      Flag.withDefault(64)
+    ),
+    temperature: Flag.Finite("temperature").pipe(
+      Flag.withMetavar("t"),
+      Flag.withDescription("Of the softmax: below 1 is more careful, 0 takes the likeliest token (default 1)"),
+      Flag.withDefault(1)
+    ),
+    topK: Flag.Int("top-k").pipe(
+      Flag.withMetavar("k"),
+      Flag.withDescription("Draws from the k likeliest tokens only; 0: from all (default 0)"),
+      Flag.withDefault(0)
+    ),
+    topP: Flag.Finite("top-p").pipe(
+      Flag.withMetavar("p"),
+      Flag.withDescription("Draws from the likeliest tokens that together have this probability (default 1)"),
+      Flag.withDefault(1)
+    ),
+    seed: Flag.Int("seed").pipe(
+      Flag.withMetavar("n"),
+      Flag.withDescription("Of the draws: the same seed gives the same text (default 1)"),
+      Flag.withDefault(1)
+    ),
+    count: Flag.Int("count").pipe(
+      Flag.withAlias("n"),
+      Flag.withMetavar("n"),
+      Flag.withDescription("Continuations (default 1)"),
+      Flag.withDefault(1)
+    ),
+    device: flags.device,
+    threads: flags.threads,
+    store: flags.store,
+    json: flags.json("Prints the prompt and its continuations, with their tokens and log-probabilities, as JSON")
+  },
+  (input) => from(async () => (await import("./generate.ts")).generate(input))
+).pipe(
+  Command.withShortDescription("Let a checkpoint continue a text"),
+  Command.withDescription("Samples continuations of a prompt from a checkpoint."),
+  Command.withExamples([
+    { command: 'ptmflow generate ppo.12 --prompt "The sea was"' },
+    { command: 'ptmflow generate pretrain --prompt "Call me" --temperature 0.7 --top-k 40 --count 3' }
+  ])
+)
+
+const doctor = Command.make(
+  "doctor",
+  { store: flags.store, threads: flags.threads, json: flags.json("Prints the findings as JSON") },
+  (input) => from(async () => (await import("./doctor.ts")).doctor(input))
+).pipe(
+  Command.withShortDescription("Check this machine: Node, compiler, devices, store"),
+  Command.withDescription(
+    "Checks what ptmflow needs on this machine, and says for each problem what to do.\n\nExit code: 0 when nothing needed is missing, else 1."
+  )
+)
+
+const show = Command.make(
+  "show",
+  {
+    artifact: flags.reference("artifact", "An artifact"),
+    rows: Flag.Int("rows").pipe(
+      Flag.withMetavar("n"),
+      Flag.withDescription("Rows of a table to show (default 10)"),
+      Flag.withDefault(10)
+    ),
+    store: flags.store,
+    json: flags.json("Prints the artifact's reference as JSON; of a table, its first rows, one a line")
+  },
+  (input) => from(async () => (await import("./show.ts")).show(input))
+).pipe(
+  Command.withShortDescription("Show an artifact: a report, the head of a table, a checkpoint's configuration"),
+  Command.withDescription(
+    "Shows an artifact: a report in full, the first rows of a table, the configuration and size of a checkpoint."
+  )
+)
+
+const switchFlag = (name: string, description: string) =>
+  GlobalFlag.Setting(name)({
+    flag: Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false), Flag.withoutNegation)
+  })
+
+/** Read from the arguments before they are parsed, for they hold for errors of parsing too. */
+export const noColor = switchFlag("no-color", "No colours; the variable NO_COLOR does the same")
+export const debug = switchFlag("debug", "Shows the stack of an error")
+
+/** `ptmflow` with all its commands. */
+export const ptmflow = Command.make("ptmflow").pipe(
+  Command.withSubcommands([run, plan, status, lineage, generate, show, doctor]),
+  Command.withGlobalFlags([noColor, debug]),
+  Command.withDescription(
+    "Write the training of a pre-trained model as a typed dataflow, and run it: cached, resumable, with lineage."
+  ),
+  Command.withExamples([
+    { command: "ptmflow run pipelines/chatgpt.ts", description: "run a pipeline; again, and nothing is left to do" },
+    {
+      command: "ptmflow plan pipelines/chatgpt.ts --set sft.epochs=3",
+      description: "what a change would rerun, and why"
+    },
+    { command: "ptmflow lineage ppo.12", description: "what a checkpoint came from" },
+    { command: 'ptmflow generate ppo.12 --prompt "The sea was"', description: "let it continue a text" }
+  ])
+)

@@ -1,0 +1,70 @@
+/**
+ * Arguments and flags that several commands share.
+ *
+ * @since 0.1.0
+ */
+import * as Argument from "effect/cli/Argument"
+import * as Flag from "effect/cli/Flag"
+import type { Setting } from "../pipeline/graph.ts"
+
+/** The file of a pipeline. */
+export const pipeline = Argument.String("pipeline").pipe(
+  Argument.withDescription("A TypeScript file whose default export is a pipeline")
+)
+
+const setting = (text: string): Setting => {
+  const at = text.indexOf("=")
+  if (at < 1) throw new Error(`"${text}" is not of the form path=value, as in --set ppo.learningRate=1e-4`)
+  return { path: text.slice(0, at), value: text.slice(at + 1) }
+}
+
+/** Parameters of the pipeline, in the order given. */
+export const set = Flag.String("set").pipe(
+  Flag.withAlias("s"),
+  Flag.withMetavar("path=value"),
+  Flag.withDescription(
+    "Sets a parameter of the pipeline, as in --set ppo.learningRate=1e-4; may be repeated, the last one wins"
+  ),
+  Flag.atLeast(0),
+  Flag.mapTryCatch(
+    (texts): ReadonlyArray<Setting> => texts.map(setting),
+    (error) => (error as Error).message
+  )
+)
+
+/** Which device computes. */
+export const device = Flag.Literals("device", ["auto", "cpu"]).pipe(
+  Flag.withMetavar("auto|cpu"),
+  Flag.withDescription("The device that stages compute on; auto takes the best one there is (default auto)"),
+  Flag.withDefault("auto" as const)
+)
+
+/** Threads of the CPU device. */
+export const threads = Flag.Int("threads").pipe(
+  Flag.withMetavar("n"),
+  Flag.withDescription("Threads of the CPU device; results do not depend on it (default: one for each core)"),
+  Flag.filter(
+    (n) => n >= 1,
+    (n) => `threads is a whole number from 1, not ${n}`
+  ),
+  Flag.optional
+)
+
+/** The folder of the store. */
+export const store = Flag.String("store").pipe(
+  Flag.withMetavar("folder"),
+  Flag.withDescription("Where results and records are kept (default .ptmflow)"),
+  Flag.withDefault(".ptmflow")
+)
+
+/** JSON instead of text. */
+export const json = (what: string) =>
+  Flag.Boolean("json").pipe(Flag.withDescription(what), Flag.withDefault(false), Flag.withoutNegation)
+
+/** What a person calls an artifact by. */
+export const reference = (name: string, what: string) =>
+  Argument.String(name).pipe(
+    Argument.withDescription(
+      `${what}: the first 6 or more digits of its digest, a stage of the newest run (sft, ppo.8), or a stage and its output (sft.checkpoint)`
+    )
+  )

@@ -1,0 +1,30 @@
+/**
+ * How ptmflow was called, so that what it tells a person to type works.
+ *
+ * @since 0.1.0
+ */
+
+type Environment = { readonly [name: string]: string | undefined }
+
+/** The words before a command: `ptmflow`, `npx ptmflow`, or `npm run ptmflow --` in a checkout. */
+export const program = (env: Environment = process.env): string => {
+  if (env["npm_package_name"] === "ptmflow" && env["npm_lifecycle_event"] !== undefined) return "npm run ptmflow --"
+  return env["npm_command"] === "exec" ? "npx ptmflow" : "ptmflow"
+}
+
+/** This call again, as it was typed. */
+export const again = (args: ReadonlyArray<string> = process.argv.slice(2), env: Environment = process.env): string => {
+  const script = env["npm_lifecycle_script"]?.split(/\s+/) ?? []
+  const event = env["npm_lifecycle_event"]
+  const at = script.findIndex((word) => /ptmflow(\.mjs)?$/.test(word))
+  const fixed = script.slice(at + 1)
+  if (event !== undefined && event !== "npx" && at >= 0 && fixed.every((word, i) => word === args[i])) {
+    const rest = args.slice(fixed.length).map(quoted)
+    return [event === "start" ? "npm start" : `npm run ${event}`, ...(rest.length === 0 ? [] : ["--", ...rest])].join(
+      " "
+    )
+  }
+  return [program(env), ...args.map(quoted)].join(" ")
+}
+
+const quoted = (word: string): string => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)

@@ -1,0 +1,109 @@
+/**
+ * Runs the command line: parses, calls the command, tells errors, and ends the process with its exit code.
+ *
+ * @since 0.1.0
+ */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Cause from "effect/Cause"
+import * as CliConfig from "effect/cli/CliConfig"
+import type { NonShowHelpErrors } from "effect/cli/CliError"
+import * as CliOutput from "effect/cli/CliOutput"
+import * as Command from "effect/cli/Command"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import { makeRunMain } from "effect/Runtime"
+import { ptmflow } from "./commands.ts"
+import { failureOf } from "./failure.ts"
+import { printLines, viewOf } from "./output.ts"
+import { failureLines } from "./render/failure.ts"
+import { helpLines } from "./render/help.ts"
+
+const toErrors = (lines: ReadonlyArray<string>) =>
+  Effect.sync(() => {
+    process.stderr.write(`${lines.join("\n")}\n`)
+  })
+
+const presenter: CliOutput.Presenter = {
+  present: (event) => {
+    switch (event._tag) {
+      case "Help":
+        return printLines(helpLines(event.helpDoc, viewOf(process.stdout)))
+      case "Version":
+        return printLines([event.version])
+      case "InvalidInvocation":
+        return toErrors(
+          event.errors.flatMap((error, at) =>
+            usageLines(error, at === event.errors.length - 1 ? event.commandPath : [])
+          )
+        )
+    }
+  }
+}
+
+const usageLines = (error: NonShowHelpErrors, path: ReadonlyArray<string>) =>
+  failureLines(
+    { message: error.message.trim(), place: "", next: path.length === 0 ? "" : `See ${path.join(" ")} --help` },
+    viewOf(process.stderr)
+  )
+
+/** What operators log goes to standard error: standard output is the command's. */
+const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
+  const parts = Array.isArray(message) ? message : [message]
+  const text = parts.map((part) => (typeof part === "string" ? part : JSON.stringify(part))).join(" ")
+  process.stderr.write(`${logLevel.toLowerCase()}: ${text}\n`)
+})
+
+const services = Layer.mergeAll(
+  NodeServices.layer,
+  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
+  CliOutput.layerPresenter(presenter),
+  Logger.layer([logger])
+)
+
+const exitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
+
+/** Milliseconds after which another Ctrl-C is a second one: one key press may arrive from the terminal and from npm. */
+const patience = 1_000
+
+const runMain = makeRunMain(({ fiber, teardown }) => {
+  let stopped: { readonly code: number; readonly time: number } | undefined
+  for (const [signal, code] of Object.entries(exitCodes)) {
+    process.on(signal, () => {
+      if (stopped === undefined) {
+        stopped = { code, time: Date.now() }
+        fiber.interruptUnsafe(fiber.id)
+      } else if (Date.now() - stopped.time > patience) process.exit(code)
+    })
+  }
+  fiber.addObserver((exit) => {
+    teardown(exit, (code) =>
+      process.exit(stopped !== undefined && Exit.isFailure(exit) ? stopped.code : code || (process.exitCode ?? 0))
+    )
+  })
+})
+
+/** Runs the command that `args` name, and exits. */
+export const main = (args: ReadonlyArray<string>, version: string): void => {
+  const options = args.slice(0, args.includes("--") ? args.indexOf("--") : args.length)
+  const debug = options.includes("--debug")
+  if (options.includes("--no-color")) process.env["NO_COLOR"] = "1"
+  // A reader that has seen enough, such as head, is no error.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 141 : 1))
+
+  const tell = (cause: Cause.Cause<unknown>) => {
+    const error = Cause.squash(cause)
+    // Wrong arguments have been told by the presenter, and failed stages by the run's own lines.
+    const told = error instanceof Error && ["ShowHelp", "RunError"].includes(error.name)
+    if (Cause.hasInterruptsOnly(cause) || (told && !debug)) return Effect.void
+    if (debug) return toErrors([Cause.pretty(cause)])
+    return toErrors(failureLines(failureOf(cause, process.cwd()), viewOf(process.stderr)))
+  }
+  const program: Effect.Effect<void, unknown> = Command.runWith(ptmflow, { version })(args).pipe(
+    Effect.tapCause(tell),
+    Effect.provide(services)
+  )
+  runMain(program, { disableErrorReporting: true })
+}

@@ -1,0 +1,32 @@
+/**
+ * Standard output: what it can show, and lines and JSON written to it.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import { styleOf, type View } from "./render/view.ts"
+
+/** Whether lines on standard output can be rewritten. */
+export const canRewrite = (): boolean => process.stdout.isTTY === true && process.env["TERM"] !== "dumb"
+
+/** `NO_COLOR` and a dumb terminal have none; else a terminal has, and all have with `FORCE_COLOR`. */
+const hasColour = (stream: NodeJS.WriteStream): boolean => {
+  const { FORCE_COLOR = "", NO_COLOR = "", TERM } = process.env
+  if (NO_COLOR !== "" || TERM === "dumb") return false
+  return FORCE_COLOR === "" ? stream.isTTY === true : FORCE_COLOR !== "0" && FORCE_COLOR !== "false"
+}
+
+/** Columns and colours of a stream; where it is no terminal, `COLUMNS` or 120 columns. */
+export const viewOf = (stream: NodeJS.WriteStream): View => ({
+  columns: Math.max(stream.columns ?? (Number(process.env["COLUMNS"]) || 120), 20),
+  style: styleOf(hasColour(stream))
+})
+
+/** Writes lines to standard output. */
+export const printLines = (lines: ReadonlyArray<string>): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`)
+  })
+
+/** Writes one JSON value on one line to standard output. */
+export const printJson = (value: unknown): Effect.Effect<void> => printLines([JSON.stringify(value)])

@@ -1,0 +1,144 @@
+/**
+ * The lines that stay while a run goes on, on a terminal: the graph with the plan, then one calm line for each stage or round of a loop.
+ *
+ * @since 0.1.0
+ */
+import type { Event } from "../../executor/event.ts"
+import { firstCauses } from "./causes.ts"
+import { dagLines } from "./dag.ts"
+import { metricPhrases, resultMetrics } from "./metrics.ts"
+import { type Row, roundOf } from "./outline.ts"
+import { type Progress, roundMates } from "./progress.ts"
+import { count, duration } from "./quantity.ts"
+import type { View } from "./view.ts"
+import { cut, pad, printable, width, wrap } from "./width.ts"
+
+/** More rows than this are not drawn before a run; `plan` draws them all. */
+const mostRows = 60
+
+/** The lines that an event, which `state` has taken in already, adds. */
+export const historyLines = (state: Progress, event: Event, view: View): ReadonlyArray<string> => {
+  switch (event._tag) {
+    case "StagePlanned":
+      return state.planned.size === state.total ? opening(state, view) : []
+    case "StageReused":
+      return state.planned.get(event.stage)?.action === "reuse" ? [] : whole(state, event.stage, view)
+    case "StageProgress":
+      return event.resumed === true
+        ? [cut(` ${view.style.due("↻")} ${event.stage} goes on from step ${event.step}`, view.columns)]
+        : []
+    case "StageFinished":
+      return whole(state, event.stage, view)
+    case "StageFailed":
+      return failure(event, view)
+    case "RunFinished":
+      return [...unfinishedRounds(state, view), ...skipped(state, view), ...closing(event, view)]
+    default:
+      return []
+  }
+}
+
+const opening = (state: Progress, view: View): ReadonlyArray<string> => {
+  const { style } = view
+  const rows = state.blocks.flatMap((block) => block.rows)
+  const title = cut(`${style.strong(state.pipeline)}  ${style.faint(state.description)}`.trimEnd(), view.columns)
+  if (rows.length > mostRows) return [title, `   ${count(state.total, "stage")}`, ""]
+  const causes = firstCauses(state.planned)
+  const note = (row: Row) => {
+    const plans = row.stages.flatMap((stage) => state.planned.get(stage) ?? [])
+    const due = plans.filter(({ action }) => action !== "reuse")
+    const sign =
+      due.length === 0 ? style.good("✓") : due.some(({ action }) => action === "run") ? style.due("●") : style.due("○")
+    const reasons = new Set(row.stages.flatMap((stage) => causes.get(stage) ?? []))
+    return { sign, below: [...reasons].slice(0, 3).map((text) => style.due(printable(text))) }
+  }
+  return [title, "", ...dagLines(state.blocks, note, view), ""]
+}
+
+/** The line of a stage, or of its round once every stage of the round is done. */
+const whole = (state: Progress, stage: string, view: View): ReadonlyArray<string> => {
+  const mates = roundMates(state, stage)
+  return mates.every((mate) => state.done.has(mate)) ? doneLine(state, mates, view) : []
+}
+
+const doneLine = (state: Progress, stages: ReadonlyArray<string>, view: View): ReadonlyArray<string> => {
+  const { style } = view
+  const good = stages.filter((stage) => ["reused", "finished"].includes(state.done.get(stage)!.status))
+  if (good.length === 0) return []
+  const results = good.map((stage) => state.done.get(stage)!)
+  const name = nameOf(state, good)
+  const seconds = results.reduce((sum, result) => sum + result.seconds, 0)
+  const reused = results.every(({ status }) => status === "reused")
+  const time = reused ? "reused" : duration(seconds)
+  const metrics = metricPhrases(resultMetrics(Object.assign({}, ...results.map(({ metrics }) => metrics))))
+  const names = Math.min(nameColumns(state), Math.floor(view.columns / 2))
+  const start = ` ${style.good("✓")} ${pad(cut(name, names), names)}  ${style.faint(time.padStart(7))}  `
+  const fitting = metrics.filter((_, i) => width(metrics.slice(0, i + 1).join("  ")) <= view.columns - width(start))
+  return [cut(`${start}${reused ? "" : fitting.join("  ")}`.trimEnd(), view.columns)]
+}
+
+const nameOf = (state: Progress, stages: ReadonlyArray<string>): string => {
+  const first = stages[0]!
+  const block = state.blockOf.get(first)
+  if (block === undefined || block.rounds === 0) return first
+  const names = [...new Set(stages.map((stage) => roundOf(stage).base))]
+  return `${names.join(" → ")} ${roundOf(first).round}/${block.rounds}`
+}
+
+const nameColumns = (state: Progress): number =>
+  Math.max(
+    0,
+    ...state.blocks.map((block) =>
+      block.rounds === 0
+        ? Math.max(...block.rows.map(({ name }) => width(name)))
+        : width(`${block.rows.map(({ name }) => name).join(" → ")} ${block.rounds}/${block.rounds}`)
+    )
+  )
+
+const failure = (event: Extract<Event, { _tag: "StageFailed" }>, { columns, style }: View): ReadonlyArray<string> => [
+  cut(` ${style.bad("✗")} ${style.strong(event.stage)} failed ${style.faint(`(${event.cause})`)}`, columns),
+  ...wrap(printable(event.message), columns - 3).map((line) => `   ${line}`)
+]
+
+const unfinishedRounds = (state: Progress, view: View): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  const seen = new Set<string>()
+  for (const [stage, { status }] of state.done) {
+    if (seen.has(stage) || status !== "finished") continue
+    const mates = roundMates(state, stage)
+    for (const mate of mates) seen.add(mate)
+    const done = mates.filter((mate) => state.done.has(mate))
+    const last = mates.every((mate) => ["finished", "reused"].includes(state.done.get(mate)?.status ?? ""))
+    if (!last) lines.push(...doneLine(state, done, view))
+  }
+  return lines
+}
+
+const skipped = (state: Progress, { columns, style }: View): ReadonlyArray<string> => {
+  const rows = state.blocks
+    .flatMap((block) => block.rows)
+    .filter(({ stages }) => stages.some((stage) => state.done.get(stage)?.status === "skipped"))
+  if (rows.length === 0) return []
+  return [cut(style.faint(` – not run, what they need failed: ${rows.map(({ name }) => name).join(", ")}`), columns)]
+}
+
+const closing = (event: Extract<Event, { _tag: "RunFinished" }>, { columns, style }: View): ReadonlyArray<string> => {
+  const sign =
+    event.status === "succeeded" ? style.good("✓") : event.status === "failed" ? style.bad("✗") : style.due("■")
+  return [cut(` ${sign} ${style.strong(closingText(event))}`, columns)]
+}
+
+/** A run's end in words. */
+export const closingText = (event: Extract<Event, { _tag: "RunFinished" }>): string => {
+  const { failed, ran, reused, seconds, skipped, status } = event
+  if (status === "succeeded" && ran === 0)
+    return `nothing to do: ${count(reused, "stage")} reused in ${duration(seconds)}`
+  const parts = [
+    [ran, "ran"],
+    [reused, "reused"],
+    [failed, "failed"],
+    [skipped, "not run"]
+  ] as const
+  const counts = parts.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`)
+  return `${status} in ${duration(seconds)}${counts.length === 0 ? "" : `: ${counts.join(", ")}`}`
+}

@@ -1,0 +1,30 @@
+/**
+ * Metrics of a stage as words, what a person watches first.
+ *
+ * @since 0.1.0
+ */
+import { decimal } from "./quantity.ts"
+
+type Metrics = { readonly [name: string]: number }
+
+const watched = /loss|reward|accuracy|winrate|^kl|perplexity|bits|score/i
+const setting = /^(learningRate|gradientNorm|beta|seed)$/
+
+const isRate = (name: string) => /PerSecond$/.test(name)
+const words = (name: string) => name.replace(/([a-z0-9])([A-Z])/g, (_, a, b) => `${a} ${b.toLowerCase()}`)
+
+const rank = (name: string): number => (watched.test(name) ? 0 : isRate(name) ? 2 : setting.test(name) ? 3 : 1)
+
+/** One phrase for each metric: watched ones (losses, rewards) first, then others, rates, and settings of the optimizer last. */
+export const metricPhrases = (metrics: Metrics): ReadonlyArray<string> =>
+  Object.entries(metrics)
+    .sort(([a], [b]) => rank(a) - rank(b))
+    .map(([name, value]) =>
+      isRate(name)
+        ? `${decimal(value)} ${words(name.slice(0, -"PerSecond".length))}/s`
+        : `${words(name)} ${decimal(value)}`
+    )
+
+/** The metrics that say how good the result is: no rates, no settings of the optimizer. */
+export const resultMetrics = (metrics: Metrics): Metrics =>
+  Object.fromEntries(Object.entries(metrics).filter(([name]) => rank(name) < 2))

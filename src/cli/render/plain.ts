@@ -1,0 +1,82 @@
+/**
+ * A run as lines of a log: one for each event, progress of a stage at most every few seconds.
+ *
+ * @since 0.1.0
+ */
+import type { Event } from "../../executor/event.ts"
+import { firstCauses } from "./causes.ts"
+import { closingText } from "./history.ts"
+import { metricPhrases, resultMetrics } from "./metrics.ts"
+import { type Progress, secondsLeft } from "./progress.ts"
+import { count, duration } from "./quantity.ts"
+import { printable } from "./width.ts"
+
+/** Milliseconds between two lines of progress of a stage. */
+const interval = 5_000
+
+/** What was written last of each stage's progress: when, in milliseconds. */
+export type Written = Map<string, number>
+
+/** The lines that an event, which `state` has taken in already, adds at `now`. `written` is brought up to date. */
+export const plainLines = (state: Progress, event: Event, now: number, written: Written): ReadonlyArray<string> => {
+  switch (event._tag) {
+    case "RunStarted":
+      return [`${event.pipeline}: ${count(event.stages, "stage")}, run ${event.run}`]
+    case "StagePlanned":
+      return state.planned.size === state.total ? [planText(state)] : []
+    case "StageReused":
+      return [`reused ${event.stage}`]
+    case "StageWaiting": {
+      if (now - (written.get(event.stage) ?? Number.NEGATIVE_INFINITY) < interval) return []
+      written.set(event.stage, now)
+      const held = duration(event.seconds)
+      return [`waiting ${event.stage}: process ${event.pid} on ${event.host} runs it, for ${held} so far`]
+    }
+    case "StageStarted": {
+      written.set(event.stage, now)
+      const reasons = event.reasons.map(({ message }) => message).join("; ")
+      return [printable(`started ${event.stage}${reasons === "" ? "" : `: ${reasons}`}`)]
+    }
+    case "StageProgress": {
+      if (event.resumed === true) return [`resumed ${event.stage} from step ${event.step}`]
+      if (now - (written.get(event.stage) ?? Number.NEGATIVE_INFINITY) < interval) return []
+      written.set(event.stage, now)
+      return [progressText(state, event, now)]
+    }
+    case "StageFinished":
+      return [
+        [`finished ${event.stage} in ${duration(event.seconds)}`, ...metricPhrases(resultMetrics(event.metrics))].join(
+          "  "
+        )
+      ]
+    case "StageFailed":
+      return [`failed ${event.stage} (${event.cause}): ${printable(event.message)}`]
+    case "StageSkipped":
+      return [`skipped ${event.stage}: ${event.because} failed`]
+    case "RunFinished":
+      return [`${event.pipeline}: ${closingText(event)}`]
+  }
+}
+
+const planText = (state: Progress): string => {
+  const counts = { reuse: 0, run: 0, maybe: 0 }
+  for (const { action } of state.planned.values()) counts[action]++
+  const { maybe, reuse, run } = counts
+  const causes = [...firstCauses(state.planned)].flatMap(([stage, messages]) =>
+    messages.map((message) => `\n  ${stage}: ${printable(message)}`)
+  )
+  return `plan: ${reuse} reused, ${run} to run, ${maybe} that may be reused${causes.join("")}`
+}
+
+const progressText = (state: Progress, event: Extract<Event, { _tag: "StageProgress" }>, now: number): string => {
+  const running = state.running.get(event.stage)
+  const left = running === undefined ? undefined : secondsLeft(running, state.planned.get(event.stage), now)
+  const step =
+    event.step === undefined ? [] : [event.steps === undefined ? `${event.step}` : `${event.step}/${event.steps}`]
+  return [
+    `running ${event.stage}`,
+    ...step,
+    ...metricPhrases(running?.metrics ?? event.metrics),
+    ...(left === undefined ? [] : [`${duration(left)} left`])
+  ].join("  ")
+}

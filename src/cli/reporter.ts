@@ -1,0 +1,99 @@
+/**
+ * Shows a run while it goes on: rewriting lines on a terminal, as a log in a pipe, or as JSON lines.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { Event } from "../executor/event.ts"
+import type { Graph } from "../pipeline/graph.ts"
+import { canRewrite, viewOf } from "./output.ts"
+import { historyLines } from "./render/history.ts"
+import { liveLines } from "./render/live.ts"
+import { plainLines } from "./render/plain.ts"
+import { fold, initial } from "./render/progress.ts"
+import * as Screen from "./screen.ts"
+import { takeOver } from "./takeover.ts"
+
+/** Hears every event of a run. */
+export type OnEvent = (event: Event) => Effect.Effect<void>
+
+/** What shows a run of this graph, until the scope closes. */
+export const make = (graph: Graph<unknown>, json: boolean): Effect.Effect<OnEvent, never, Scope.Scope> =>
+  json ? jsonReporter : canRewrite() ? terminalReporter(graph) : logReporter(graph)
+
+const EventLine = Schema.fromJsonString(Schema.toCodecJson(Event))
+
+/** Standard output carries events alone: what other code writes there goes to standard error. */
+const jsonReporter: Effect.Effect<OnEvent, never, Scope.Scope> = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => takeOver(process.stdout, (text) => process.stderr.write(text))),
+    ({ release }) => Effect.sync(release)
+  ),
+  ({ write }) => {
+    const encode = Schema.encodeSync(EventLine)
+    return (event: Event) => Effect.sync(() => write(`${encode(event)}\n`))
+  }
+)
+
+const logReporter = Effect.fnUntraced(function* (graph: Graph<unknown>) {
+  const state = initial(graph, yield* Clock.currentTimeMillis)
+  const written = new Map<string, number>()
+  return (event: Event) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      fold(state, event, now)
+      const lines = plainLines(state, event, now, written)
+      if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`)
+    })
+})
+
+/** Milliseconds between two looks at the lines that change. */
+const frame = 100
+
+const terminalReporter = Effect.fnUntraced(function* (graph: Graph<unknown>) {
+  const state = initial(graph, yield* Clock.currentTimeMillis)
+  const { style } = viewOf(process.stdout)
+  const screen = yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      const out = takeOver(process.stdout, (text) => opened.foreign(text))
+      const errors =
+        process.stderr.isTTY === true ? takeOver(process.stderr, (text) => opened.foreign(text)) : undefined
+      const opened = Screen.open({
+        get columns() {
+          return process.stdout.columns
+        },
+        get rows() {
+          return process.stdout.rows
+        },
+        write: out.write
+      })
+      const close = () => {
+        opened.close()
+        out.release()
+        errors?.release()
+      }
+      process.once("exit", close)
+      return { ...opened, close }
+    }),
+    ({ close }) =>
+      Effect.sync(() => {
+        process.removeListener("exit", close)
+        close()
+      })
+  )
+  const view = () => ({ columns: screen.columns() - 1, style })
+  const redraw = Effect.map(Clock.currentTimeMillis, (now) => {
+    if (state.running.size > 0) screen.draw(liveLines(state, now, screen.rows(), view()))
+  })
+  yield* Effect.forkScoped(Effect.repeat(redraw, Schedule.spaced(frame)))
+  return (event: Event) =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      fold(state, event, now)
+      const lines = historyLines(state, event, view())
+      if (event._tag === "RunFinished") screen.draw([])
+      screen.print(lines)
+    })
+})

@@ -1,0 +1,57 @@
+/**
+ * `ptmflow run`: runs a pipeline, shows it, and prints the reports that it is for.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Executor from "../executor/run.ts"
+import type { Artifact } from "../operator/artifact.ts"
+import type { Setting } from "../pipeline/graph.ts"
+import { Store, layer as storeLayer } from "../store/store.ts"
+import { type DeviceInput, withDevice } from "./device.ts"
+import { again, program } from "./invocation.ts"
+import { loadGraph } from "./load.ts"
+import { printLines, viewOf } from "./output.ts"
+import { outputLines } from "./render/outputs.ts"
+import * as Reporter from "./reporter.ts"
+
+/** What was typed after `run` or `plan`. */
+export interface RunInput extends DeviceInput {
+  readonly pipeline: string
+  readonly set: ReadonlyArray<Setting>
+  readonly store: string
+  readonly json: boolean
+}
+
+/** Runs the pipeline and prints its outputs. It fails with the executor's `RunError` where stages failed: they have been shown by then. */
+export const run = Effect.fnUntraced(function* (input: RunInput) {
+  const graph = yield* loadGraph(input.pipeline, input.set)
+  const execute = Effect.scoped(
+    Effect.gen(function* () {
+      const onEvent = yield* Reporter.make(graph, input.json)
+      return yield* withDevice(graph, input, Executor.run(graph, { onEvent }))
+    })
+  )
+  const howToGoOn = printLines([
+    "",
+    "What finished is kept, and what was running goes on from its last resume point:",
+    `  ${again()}`
+  ])
+  const whole = Effect.gen(function* () {
+    const { outputs } = yield* execute.pipe(Effect.onInterrupt(() => (input.json ? Effect.void : howToGoOn)))
+    if (!input.json) yield* show(outputs)
+  })
+  yield* Effect.provide(whole, storeLayer(input.store))
+})
+
+const show = Effect.fnUntraced(function* (outputs: { readonly [name: string]: Artifact }) {
+  const view = viewOf(process.stdout)
+  const { source } = yield* Store
+  for (const artifact of Object.values(outputs)) {
+    if (artifact.kind !== "report") continue
+    const { ReportPort } = yield* Effect.promise(() => import("../../operators/report.ts"))
+    const { reportLines } = yield* Effect.promise(() => import("./render/report.ts"))
+    yield* printLines(["", ...reportLines(yield* ReportPort.decode(artifact, source), view)])
+  }
+  yield* printLines(outputLines(outputs, program(), view))
+})
