@@ -52,10 +52,12 @@ export const codeOf = Effect.fnUntraced(function* (
   if (unknown.length > 0) {
     const origins = new Map<AnyOperator, ReadonlyArray<string>>()
     for (const operator of unknown) origins.set(operator, yield* originOf(operator))
-    const modules = yield* readProject([...new Set([...origins.values()].flat())].sort())
+    const files = [...new Set([...origins.values()].flat())].sort()
+    const modules = yield* readProject(files)
+    const exports = yield* Effect.promise(() => exportsOf(files))
     for (const operator of unknown) {
       const origin = origins.get(operator)!
-      const roots = yield* Effect.promise(() => rootsOf(operator, origin))
+      const roots = rootsOf(operator, origin, exports)
       const tree = codeTree(modules, roots)
       const reached = reachable(modules, roots)
       const inputs: Array<readonly [string, string]> = []
@@ -117,19 +119,32 @@ const originOf = (operator: AnyOperator): Effect.Effect<ReadonlyArray<string>, C
 }
 
 /** A module that is still running (a script that waits for this very run) cannot be imported again; then all of it counts. */
-const IMPORT_LIMIT_MS = 2000
+const IMPORT_LIMIT_MS = 500
+
+/** What loaded modules export, by file. */
+const exportsOf = async (files: ReadonlyArray<string>): Promise<ReadonlyMap<string, object>> => {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<object>((resolve) => {
+    timer = setTimeout(resolve, IMPORT_LIMIT_MS, {})
+  })
+  const loaded = await Promise.all(
+    files.map(async (file) => {
+      const imported = import(pathToFileURL(file).href).catch(() => ({})) as Promise<object>
+      return [file, await Promise.race([imported, limit])] as const
+    })
+  )
+  clearTimeout(timer)
+  return new Map(loaded)
+}
 
 /** The export that is the operator, in the first file that has it; where none does, all of the files. */
-const rootsOf = async (operator: AnyOperator, files: ReadonlyArray<string>): Promise<ReadonlyArray<Root>> => {
+const rootsOf = (
+  operator: AnyOperator,
+  files: ReadonlyArray<string>,
+  exports: ReadonlyMap<string, object>
+): ReadonlyArray<Root> => {
   for (const file of files) {
-    let timer: NodeJS.Timeout | undefined
-    const limit = new Promise<undefined>((resolve) => {
-      timer = setTimeout(resolve, IMPORT_LIMIT_MS, undefined)
-    })
-    const loaded = import(pathToFileURL(file).href).catch(() => undefined) as Promise<object | undefined>
-    const module = await Promise.race([loaded, limit])
-    clearTimeout(timer)
-    const found = Object.entries(module ?? {}).find(([, value]) => value === operator)
+    const found = Object.entries(exports.get(file) ?? {}).find(([, value]) => value === operator)
     if (found !== undefined) return [{ path: file, exported: found[0] }]
   }
   return files.map((file) => ({ path: file, exported: undefined }))

@@ -6,7 +6,6 @@
 import { existsSync, readFileSync } from "node:fs"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
-import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { sha256 } from "../store/digest.ts"
@@ -21,6 +20,9 @@ export class CodeError extends Schema.TaggedError<CodeError>()("CodeError", {
 
 /** The package that this file is of: its own modules are inside every project. */
 const OWN = "ptmflow"
+
+/** Marks a question that the plugin below itself asks. */
+const asked = {}
 
 const loaders: { readonly [extension: string]: "js" | "jsx" | "ts" | "tsx" } = {
   ".js": "js",
@@ -50,7 +52,6 @@ export const readProject = (
         bundle: true,
         format: "esm",
         platform: "node",
-        packages: "external",
         outdir: base,
         write: false,
         metafile: true,
@@ -59,7 +60,15 @@ export const readProject = (
           {
             name: "project",
             setup: (build) => {
-              build.onResolve({ filter: new RegExp(`^${OWN}(/|$)`) }, ({ path }) => ownModule(path))
+              build.onResolve(
+                { filter: /^[^./]/ },
+                async ({ importer, kind, path: specifier, pluginData, resolveDir }) => {
+                  if (kind === "entry-point" || pluginData === asked) return undefined
+                  const found = await build.resolve(specifier, { importer, kind, resolveDir, pluginData: asked })
+                  const inside = found.errors.length === 0 && !found.external && isInside(found.path)
+                  return inside ? found : { path: specifier, external: true }
+                }
+              )
               build.onLoad({ filter: /.*/ }, (file) =>
                 path.extname(file.path) in loaders ? undefined : { contents: "", loader: "empty" }
               )
@@ -116,16 +125,6 @@ const moduleCode = async (esbuild: typeof import("esbuild"), file: string, bytes
   return parseModule(code)
 }
 
-const ownModule = (specifier: string) => {
-  try {
-    const file = fileURLToPath(import.meta.resolve(specifier))
-    if (existsSync(file)) return { path: file }
-  } catch {
-    // A name that this package does not export: esbuild need not know it either.
-  }
-  return { path: specifier, external: true }
-}
-
 /** A file as people call it: its path inside its package, led by the package's name where that is an installed one. */
 export const displayName = (file: string): string => {
   const root = packageRoot(path.dirname(file))
@@ -150,14 +149,23 @@ const packageRoot = (folder: string): string => {
   return root
 }
 
+const ownRoots = new Map<string, boolean>()
+
 /** Whether a file's code counts as the project's: it is in no installed package, or in ptmflow's own. */
 export const isInside = (file: string): boolean => {
-  const modules = file.lastIndexOf(`${path.sep}node_modules${path.sep}`)
-  if (modules < 0) return true
+  if (!file.includes(`${path.sep}node_modules${path.sep}`)) return true
   const root = packageRoot(path.dirname(file))
+  const known = ownRoots.get(root)
+  if (known !== undefined) return known
+  const own = packageName(root) === OWN
+  ownRoots.set(root, own)
+  return own
+}
+
+const packageName = (root: string): unknown => {
   try {
-    return (JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as { name?: unknown }).name === OWN
+    return (JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as { readonly name?: unknown }).name
   } catch {
-    return false
+    return undefined
   }
 }
