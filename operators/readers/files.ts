@@ -10,9 +10,6 @@ import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import { OperatorError, type SourceFile } from "../../src/operator/operator.ts"
 
-/** What a file that no reader knows is told. */
-export const inWords = (extensions: ReadonlyArray<string>) => extensions.join(", ")
-
 /** What one pattern names: files, and the folder that their names are relative to. `prefix` is put before names. */
 interface Found {
   readonly paths: ReadonlyArray<string>
@@ -24,8 +21,9 @@ const NPM = "npm:"
 
 /**
  * The files that `patterns` name, sorted by name. A pattern is a file, a folder (its files, at any depth, that have one of `extensions`), a
- * glob, or `npm:package`: the .txt files in the `data` folder of a package that is installed in the project. Names are relative to the
- * folder that all patterns have in common, so that they do not depend on where that folder is; those of a package begin with its name.
+ * glob, or `npm:package/glob` in a package that is installed in the project (`npm:package` alone: the .txt files in its `data` folder). Names
+ * are relative to the folder that all patterns have in common, so that they do not depend on where that folder is; those of a package begin
+ * with its name.
  */
 export const findFiles = Effect.fnUntraced(function* (
   operator: string,
@@ -46,7 +44,7 @@ export const findFiles = Effect.fnUntraced(function* (
     }
     const unknown = result.paths.find((path) => !extensions.includes(extname(path).toLowerCase()))
     if (unknown !== undefined) {
-      return yield* refuse(pattern, `${basename(unknown)} is of no known kind: ${inWords(extensions)} can be read`)
+      return yield* refuse(pattern, `${basename(unknown)} is of no known kind: ${extensions.join(", ")} can be read`)
     }
     found.push(result)
   }
@@ -83,6 +81,7 @@ const isHidden = (path: string) =>
   path.split(/[\\/]/).some((part) => part === "node_modules" || (part.startsWith(".") && part !== "." && part !== ".."))
 
 const filesIn = async (folder: string, extensions: ReadonlyArray<string>): Promise<ReadonlyArray<string>> => {
+  if (!existsSync(folder)) return []
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   return entries
     .filter((entry) => entry.isFile() && extensions.includes(extname(entry.name).toLowerCase()))
@@ -90,14 +89,18 @@ const filesIn = async (folder: string, extensions: ReadonlyArray<string>): Promi
     .filter((path) => !isHidden(relative(folder, path)))
 }
 
-const findInPackage = async (name: string): Promise<Found> => {
+const findInPackage = async (pattern: string): Promise<Found> => {
+  const parts = pattern.split("/")
+  const name = parts.splice(0, pattern.startsWith("@") ? 2 : 1).join("/")
   const root = packageFolder(process.cwd(), name) ?? packageFolder(dirname(fileURLToPath(import.meta.url)), name)
   if (root === undefined) {
     throw new Error(`npm package ${name} is not installed in this project: npm install --save-dev ${name}`)
   }
-  const folder = join(root, "data")
-  if (!existsSync(folder)) throw new Error(`npm package ${name} has no data folder`)
-  return { paths: await filesIn(folder, [".txt"]), folder, prefix: `${name}/` }
+  const prefix = `${name}/`
+  if (parts.length === 0) return { paths: await filesIn(join(root, "data"), [".txt"]), folder: root, prefix }
+  const matches = await Array.fromAsync(glob(parts.join("/"), { cwd: root }))
+  const paths = matches.map((match) => join(root, match)).filter((path) => statSync(path).isFile())
+  return { paths, folder: root, prefix }
 }
 
 /** The nearest `node_modules/name` at or above a folder. */
