@@ -69,12 +69,20 @@ const findOne = async (pattern: string, extensions: ReadonlyArray<string>): Prom
   const fixed = pattern.split(/[\\/]/)
   const firstSpecial = fixed.findIndex((part) => /[*?[\]{}!()]/.test(part))
   if (firstSpecial < 0) throw new Error(`there is no file or folder ${pattern} in ${process.cwd()}`)
-  const paths: Array<string> = []
-  for await (const match of glob(pattern)) {
-    const file = resolve(match)
-    if (!isHidden(match) && statSync(file).isFile()) paths.push(file)
+  return {
+    paths: await matches(pattern, process.cwd()),
+    folder: resolve(fixed.slice(0, firstSpecial).join("/") || (pattern.startsWith("/") ? "/" : "."))
   }
-  return { paths, folder: resolve(fixed.slice(0, firstSpecial).join("/") || (pattern.startsWith("/") ? "/" : ".")) }
+}
+
+/** The files that a glob names, without hidden ones and those of `node_modules`. */
+const matches = async (pattern: string, cwd: string): Promise<ReadonlyArray<string>> => {
+  const paths: Array<string> = []
+  for await (const match of glob(pattern, { cwd })) {
+    const path = resolve(cwd, match)
+    if (!isHidden(match) && statSync(path).isFile()) paths.push(path)
+  }
+  return paths
 }
 
 const isHidden = (path: string) =>
@@ -98,9 +106,7 @@ const findInPackage = async (pattern: string): Promise<Found> => {
   }
   const prefix = `${name}/`
   if (parts.length === 0) return { paths: await filesIn(join(root, "data"), [".txt"]), folder: root, prefix }
-  const matches = await Array.fromAsync(glob(parts.join("/"), { cwd: root }))
-  const paths = matches.map((match) => join(root, match)).filter((path) => statSync(path).isFile())
-  return { paths, folder: root, prefix }
+  return { paths: await matches(parts.join("/"), root), folder: root, prefix }
 }
 
 /** The nearest `node_modules/name` at or above a folder. */
