@@ -3,14 +3,26 @@
  *
  * @since 0.1.0
  */
+import * as zlib from "node:zlib"
 import type { Data, DataType, Field, RecordBatch, Schema } from "apache-arrow"
 import type { Cells } from "./cells.ts"
 import type { Column } from "./columns.ts"
+import { decompressFrame } from "./lz4.ts"
 
 export type Arrow = typeof import("apache-arrow")
 
-/** Apache Arrow, loaded once. */
-export const load = (): Promise<Arrow> => import("apache-arrow")
+let loaded: Promise<Arrow> | undefined
+
+/** Apache Arrow, loaded once, with decompression of what other programs write. */
+export const load = (): Promise<Arrow> => {
+  loaded ??= import("apache-arrow").then((arrow) => {
+    const { LZ4_FRAME, ZSTD } = arrow.CompressionType
+    arrow.compressionRegistry.set(LZ4_FRAME, { decode: decompressFrame })
+    arrow.compressionRegistry.set(ZSTD, { decode: (bytes) => zlib.zstdDecompressSync(bytes) })
+    return arrow
+  })
+  return loaded
+}
 
 /** A batch of rows as cells. */
 export interface Batch {
