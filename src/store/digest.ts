@@ -11,13 +11,15 @@ export const sha256 = (data: string | Uint8Array): string => hash("sha256", data
 
 /** One text for each JSON value: keys sorted by code unit, no spaces, numbers as JavaScript prints them. */
 export const canonicalJson = (value: Json): string => {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`
-  if (typeof value === "object" && value !== null) {
-    const object = value as { readonly [key: string]: Json }
-    const keys = Object.keys(object).sort()
-    return `{${keys.map((key) => `${JSON.stringify(key)}:${canonicalJson(object[key]!)}`).join(",")}}`
+  if (typeof value !== "object" || value === null) return Object.is(value, -0) ? "-0" : JSON.stringify(value)
+  let text = ""
+  if (Array.isArray(value)) {
+    for (const item of value as ReadonlyArray<Json>) text += `,${canonicalJson(item)}`
+    return `[${text.slice(1)}]`
   }
-  return Object.is(value, -0) ? "-0" : JSON.stringify(value)
+  const object = value as { readonly [key: string]: Json }
+  for (const key of Object.keys(object).sort()) text += `,${JSON.stringify(key)}:${canonicalJson(object[key]!)}`
+  return `{${text.slice(1)}}`
 }
 
 /** The digest of a JSON value of one type: values of different types never have the same digest. */

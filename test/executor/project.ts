@@ -63,7 +63,10 @@ export class Project {
       `corpus=${this.corpus}`,
       ...settings
     ]
-    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] })
+    const child = spawn(process.execPath, args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, NODE_COMPILE_CACHE: path.join(tmpdir(), "ptmflow-test-compile-cache") }
+    })
     const events: Array<Event> = []
     let last: unknown
     let errors = ""

@@ -1,0 +1,157 @@
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { codeTree, type ProjectModule } from "../../src/executor/codeClosure.ts"
+import { parseModule } from "../../src/executor/codeModule.ts"
+import { Project, ran, reasons } from "./project.ts"
+
+const SCALES = ["scale", "wide.1", "wide.2", "wide.3", "wide.4", "wide.5", "wide.6"]
+
+describe("code in the key", () => {
+  let project: Project
+  beforeAll(async () => {
+    project = new Project()
+    await project.run()
+  })
+  afterAll(() => project.remove())
+
+  it("comments, types, formatting, and what no operator reaches do not count", async () => {
+    project.edit("text.ts", "  // A comment.\n  return", "  /* Another\n\n comment. */\n\n  return")
+    project.edit("text.ts", "(text: string): number", "(\n  text: string\n):   any")
+    project.edit("text.ts", "vowels(text) * 10", "(vowels(text)) * (10);")
+    project.edit("letters.ts", "text.length - vowels(text)", "text.length + 1 - vowels(text)")
+    project.edit("pipeline.ts", "read -> scale", "scale after read")
+    assert.deepStrictEqual(ran(await project.run()), [])
+  })
+
+  it("a function's body counts for the operators that use it, not for others in the same file", async () => {
+    project.edit("operators.ts", "return value * 2", "return value + value")
+    const planned = await project.plan()
+    const why = "code of operators.ts changed in function double"
+    for (const stage of ["scale", "wide.1"]) assert.deepStrictEqual(reasons(planned.stages)[stage], [why])
+    const report = await project.run()
+    // The same numbers come out, so summary and train are reused.
+    assert.deepStrictEqual(
+      ran(report),
+      SCALES.slice(0, 7).filter((stage) => ran(report).includes(stage))
+    )
+    assert.deepStrictEqual([...ran(report)].sort(), [...SCALES].sort())
+  })
+
+  it("so does a helper two imports away", async () => {
+    project.edit("letters.ts", '"aeiou".includes', '"aeiouy".includes')
+    const planned = await project.plan()
+    assert.deepStrictEqual(reasons(planned.stages)["read"], ["code of letters.ts changed in function vowels"])
+    assert.include(ran(await project.run()), "read")
+  })
+
+  it("the operator's own run counts", async () => {
+    project.edit("operators.ts", "number: largest(inputs.numbers)", "number: 1 + largest(inputs.numbers)")
+    const planned = await project.plan()
+    assert.deepStrictEqual(reasons(planned.stages)["summary"], ["code of operators.ts changed in summary"])
+    assert.deepStrictEqual(ran(await project.run()), ["summary", "train"])
+  })
+
+  it("a project that moved, and a touched file, are what they were", async () => {
+    const old = project.folder
+    fs.utimesSync(path.join(old, "letters.ts"), new Date(), new Date())
+    fs.renameSync(old, `${old}-moved`)
+    Object.assign(project, { folder: `${old}-moved` })
+    assert.deepStrictEqual(ran(await project.run()), [])
+  })
+})
+
+/** Modules written as JavaScript, by path; `./x` is the module `x`. */
+const modulesOf = (sources: { readonly [path: string]: string }): ReadonlyMap<string, ProjectModule> =>
+  new Map(
+    Object.entries(sources).map(([name, source]) => {
+      const code = parseModule(source)
+      const resolved = new Map(
+        code.specifiers.filter((each) => each.startsWith("./")).map((each) => [each, each.slice(2)])
+      )
+      return [name, { name, code, digest: source, resolved, dynamic: [] }]
+    })
+  )
+
+const digestOf = (sources: { readonly [path: string]: string }) =>
+  codeTree(modulesOf(sources), [{ path: "main", exported: "op" }]).digest
+
+const wholeDigestOf = (sources: { readonly [path: string]: string }) =>
+  codeTree(modulesOf(sources), [{ path: "main", exported: undefined }]).digest
+
+describe("the closure of an export", () => {
+  const base = {
+    main: `import { a } from "./lib"; import * as more from "./more"; export const op = make(() => a() + more.c()); export const other = make(1)`,
+    lib: `export function a() { return b() }\nfunction b() { return 1 }\nexport function unused() { return 2 }`,
+    more: `export * from "./deep"; export const d = 4`,
+    deep: `export const c = () => 3; export const e = () => 5`
+  }
+  const same = (edit: Partial<typeof base>) => assert.strictEqual(digestOf({ ...base, ...edit }), digestOf(base))
+  const other = (edit: Partial<typeof base>) => assert.notStrictEqual(digestOf({ ...base, ...edit }), digestOf(base))
+
+  it("follows calls, imports, re-exports and members of namespaces", () => {
+    other({ lib: base.lib.replace("return 1", "return 9") })
+    other({ deep: base.deep.replace("=> 3", "=> 9") })
+    other({ main: base.main.replace("a() +", "a() -") })
+  })
+
+  it("leaves out what is not reached", () => {
+    same({ lib: base.lib.replace("return 2", "return 9") })
+    same({ deep: base.deep.replace("=> 5", "=> 9") })
+    same({ more: base.more.replace("d = 4", "d = 9") })
+    same({ main: base.main.replace("make(1)", "make(9)") })
+  })
+
+  it("sees comments and white space as nothing, in templates too where they are no text", () => {
+    same({ lib: `// hi\n${base.lib.replaceAll(" ", "\n  /* x */ ")}` })
+    const template = (inside: string) => ({ main: `export const op = \`a \${${inside}} b\`` })
+    assert.strictEqual(digestOf(template("x+1")), digestOf(template(" x /* y */ + 1 ")))
+    assert.notStrictEqual(digestOf({ main: "export const op = `a b`" }), digestOf({ main: "export const op = `a  b`" }))
+    assert.notStrictEqual(
+      digestOf({ main: "export const op = a + +b" }),
+      digestOf({ main: "export const op = a ++ + b" })
+    )
+  })
+
+  it("counts statements of every module that is loaded, and their order", () => {
+    other({ lib: `${base.lib}\nregister(1)` })
+    other({ deep: `setup(); ${base.deep}` })
+    const two = { ...base, lib: `${base.lib}\nfirst(); second()` }
+    assert.notStrictEqual(digestOf(two), digestOf({ ...base, lib: `${base.lib}\nsecond(); first()` }))
+  })
+
+  it("does not depend on names of files, but on which of two equal names is meant", () => {
+    const { lib, ...rest } = base
+    assert.strictEqual(digestOf({ ...rest, moved: lib, main: base.main.replace("./lib", "./moved") }), digestOf(base))
+    const pair = (x: string, y: string) => ({
+      main: `import { f } from "./${x}"; import { f as g } from "./${y}"; export const op = [f, g, f]`,
+      one: "export const f = 1",
+      two: "export const f = 2"
+    })
+    assert.notStrictEqual(digestOf(pair("one", "two")), digestOf(pair("two", "one")))
+  })
+
+  it("tells packages and their exports apart", () => {
+    const uses = (from: string, name: string) => ({
+      main: `import { ${name} as map } from "${from}"; export const op = map`
+    })
+    assert.notStrictEqual(digestOf(uses("effect/Array", "map")), digestOf(uses("effect/Option", "map")))
+    assert.notStrictEqual(digestOf(uses("effect/Array", "map")), digestOf(uses("effect/Array", "filter")))
+    const members = (member: string) => ({ main: `import * as A from "effect/Array"; export const op = A.${member}` })
+    assert.notStrictEqual(digestOf(members("map")), digestOf(members("filter")))
+  })
+
+  it("handles cycles, defaults, classes, destructuring and the whole of a module", () => {
+    const sources = (x: number, y: number, z: number) => ({
+      main: `import Thing, { even } from "./cycle"; const { p, q: [r = even] } = make(${x}); export class op extends Thing { m() { return r } }`,
+      cycle: `import { odd } from "./back"; export default class { static s = ${y} }; export const even = (n) => n === 0 || odd(n - 1)`,
+      back: `import { even } from "./cycle"; export const odd = (n) => n !== ${z} && even(n - 1)`
+    })
+    const digests = new Set(
+      [sources(1, 2, 3), sources(9, 2, 3), sources(1, 9, 3), sources(1, 2, 9)].map((each) => digestOf(each))
+    )
+    assert.strictEqual(digests.size, 4)
+    const edited = { ...base, main: base.main.replace("make(1)", "make(9)") }
+    assert.notStrictEqual(wholeDigestOf(base), wholeDigestOf(edited))
+  })
+})

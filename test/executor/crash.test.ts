@@ -1,0 +1,168 @@
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { stageHeads, stageRecord } from "../../src/lineage/records.ts"
+import { open } from "../../src/store/store.ts"
+import { Project, ran } from "./project.ts"
+
+/** Checks every record of a store: all blobs are there and have their digests. Gives how many stage records there are. */
+const check = (folder: string) =>
+  Effect.runPromise(
+    Effect.gen(function* () {
+      const store = yield* open(folder)
+      const heads = stageHeads(store.journal)
+      for (const { key } of heads) {
+        for (const { parts } of Object.values(stageRecord(store.journal, key)!.outputs)) {
+          for (const blob of Object.values(parts)) yield* store.blobs.bytes(blob)
+        }
+      }
+      return heads.length
+    })
+  )
+
+describe("kill -9", () => {
+  let project: Project
+  beforeEach(() => {
+    project = new Project()
+  })
+  afterEach(() => project.remove())
+
+  it("in a long stage: the next run goes on from the resume point, to the same bytes", async () => {
+    const settings = ["train.steps=60", "train.milliseconds=2"]
+    const killed = project.start("run", settings, {
+      onEvent: (event, child) => {
+        if (event._tag === "StageProgress" && event.step === 33) child.kill("SIGKILL")
+      }
+    })
+    const { code, events } = await killed.printed
+    assert.isNull(code)
+    assert.isFalse(events.some(({ _tag }) => _tag === "RunFinished"))
+
+    const resumed = await project.run(settings)
+    const train = resumed.stages.find(({ stage }) => stage === "train")!
+    assert.deepStrictEqual(ran(resumed), ["train"])
+    assert.isAtLeast(train.resumedFrom ?? 0, 30)
+    assert.isBelow(train.resumedFrom ?? 0, 60)
+
+    const whole = await project.run(settings, { store: path.join(project.root, "another") })
+    assert.isUndefined(whole.stages.find(({ stage }) => stage === "train")!.resumedFrom)
+    assert.deepStrictEqual(resumed.outputs, whole.outputs)
+    assert.deepStrictEqual(fs.readdirSync(path.join(project.store, "resume")), [])
+  })
+
+  it("at any instant: no half artifact, no wrong result, and what finished is kept", async () => {
+    const settings = (i: number) => [`add=${i}`, "train.steps=20", "train.milliseconds=1"]
+    let seed = 7
+    const random = () => {
+      seed = (seed * 48271) % 2147483647
+      return seed / 2147483647
+    }
+    let finished = 0
+    let cut = 0
+    for (let i = 0; i < 25; i++) {
+      const wait = random() * 180
+      const { printed } = project.start("run", settings(i % 5), {
+        onEvent: (event, child) => {
+          if (event._tag === "RunStarted") setTimeout(() => child.kill("SIGKILL"), wait)
+        }
+      })
+      if ((await printed).code === 0) finished++
+      else cut++
+      const records = await check(project.store)
+      assert.isAtLeast(records, 0)
+    }
+    assert.isAbove(cut, 5)
+    for (const i of [0, 4]) {
+      const after = await project.run(settings(i))
+      const fresh = await project.run(settings(i), { store: path.join(project.root, `fresh${i}`) })
+      assert.deepStrictEqual(after.outputs, fresh.outputs)
+      assert.deepStrictEqual(
+        after.stages.map(({ artifacts, key }) => ({ artifacts, key })),
+        fresh.stages.map(({ artifacts, key }) => ({ artifacts, key }))
+      )
+      assert.deepStrictEqual(ran(await project.run(settings(i))), [])
+    }
+    assert.isAtLeast(finished + cut, 25)
+  })
+
+  it("a second process waits for the stage that the first runs, and reuses it", async () => {
+    const settings = ["train.steps=40", "train.milliseconds=5"]
+    let second: ReturnType<Project["start"]> | undefined
+    const first = project.start("run", settings, {
+      onEvent: (event, child) => {
+        if (event._tag !== "StageStarted" || event.stage !== "train") return
+        child.kill("SIGSTOP")
+        second = project.start("run", settings, {
+          onEvent: (seen) => {
+            if (seen._tag === "StageWaiting") child.kill("SIGCONT")
+          }
+        })
+      }
+    })
+    const one = await first.printed
+    const two = await second!.printed
+    assert.deepStrictEqual([one.code, two.code], [0, 0], one.errors + two.errors)
+    const waiting = two.events.find((event) => event._tag === "StageWaiting")
+    assert.deepInclude(waiting!, { pid: first.child.pid! })
+    const started = [...one.events, ...two.events].flatMap((event) =>
+      event._tag === "StageStarted" ? [event.stage] : []
+    )
+    assert.deepStrictEqual(
+      started.filter((stage) => stage === "train"),
+      ["train"]
+    )
+    assert.strictEqual(started.length, new Set(started).size)
+    assert.isTrue(two.events.some((event) => event._tag === "StageReused" && event.stage === "train"))
+    assert.strictEqual(await check(project.store), 10)
+  })
+
+  it("two processes that start at once run each stage once between them", async () => {
+    const settings = ["train.steps=20", "train.milliseconds=1"]
+    const all = await Promise.all([1, 2].map(() => project.start("run", settings).printed))
+    assert.deepStrictEqual(
+      all.map(({ code }) => code),
+      [0, 0],
+      all.map(({ errors }) => errors).join("")
+    )
+    const started = all.flatMap(({ events }) =>
+      events.flatMap((event) => (event._tag === "StageStarted" ? [event.stage] : []))
+    )
+    assert.strictEqual(started.length, new Set(started).size)
+    assert.strictEqual(await check(project.store), 10)
+  })
+
+  it("the holder of a lease dies: the one that waits takes over at once", async () => {
+    const settings = ["train.steps=60", "train.milliseconds=10"]
+    let second: ReturnType<Project["start"]> | undefined
+    const first = project.start("run", settings, {
+      onEvent: (event, child) => {
+        if (event._tag !== "StageProgress" || event.step !== 22) return
+        child.kill("SIGSTOP")
+        second = project.start("run", settings, {
+          onEvent: (seen) => {
+            if (seen._tag === "StageWaiting") child.kill("SIGKILL")
+          }
+        })
+      }
+    })
+    await first.printed
+    const { code, events } = await second!.printed
+    assert.strictEqual(code, 0)
+    assert.isTrue(events.some((event) => event._tag === "StageStarted" && event.stage === "train"))
+    assert.isTrue(events.some((event) => event._tag === "StageProgress" && event.resumed === true))
+  })
+
+  it("Ctrl-C leaves a state that the next run goes on from", async () => {
+    const settings = ["train.steps=60", "train.milliseconds=2"]
+    const { printed } = project.start("run", settings, {
+      onEvent: (event, child) => {
+        if (event._tag === "StageProgress" && event.step === 23) child.kill("SIGINT")
+      }
+    })
+    const { events } = await printed
+    assert.deepInclude(events.at(-1), { _tag: "RunFinished", status: "interrupted" })
+    const resumed = await project.run(settings)
+    assert.isAtLeast(resumed.stages.find(({ stage }) => stage === "train")!.resumedFrom ?? 0, 20)
+  })
+})
