@@ -1,0 +1,51 @@
+// The matrix product that kernels share.
+#pragma once
+#include "launch.h"
+
+// c[m,n] = op(a)[m,k] . op(b)[k,n] and its epilogue: see `matmul` in the kernel table. Row strides are in elements.
+struct Gemm {
+  const real* a;
+  const real* b;
+  real* c;
+  long m, n, k;
+  long strideA, strideB, strideC;
+  bool transposeA = false, transposeB = false;
+  bool accumulate = false;
+  const real* bias = nullptr;
+  const real* residual = nullptr;
+  real* pre = nullptr;
+  int activation = activation_none;
+};
+
+// All workers call it with the same operands; it ends with a barrier. Each element of the result is one chain of fused multiply-adds over k
+// in ascending order, so it depends neither on the number of workers nor on the other rows.
+void gemm(Worker& worker, const Gemm& gemm);
+Scratch gemmScratch(long m, long n, long k);
+
+// Register block of the product: MR rows, NV vectors.
+#if defined(__AVX512F__)
+constexpr int MR = 12, NV = 2;
+#elif defined(__AVX__)
+constexpr int MR = 6, NV = 2;
+#else
+constexpr int MR = 6, NV = 4;
+#endif
+constexpr long NR = NV * VL;
+
+// acc[i][v] += sum over k of a[i * rowA + k * stepA] * b[k * rowB + v * VL ..]
+template <int ROWS>
+INLINE void multiplyTile(vec (&acc)[ROWS][NV], const real* a, long rowA, long stepA, const real* b, long rowB, long k) {
+  for (long step = 0; step < k; step++) {
+    vec right[NV];
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; v++) right[v] = load(b + v * VL);
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) {
+      const vec left = splat(a[i * rowA]);
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; v++) acc[i][v] += left * right[v];
+    }
+    a += stepA;
+    b += rowB;
+  }
+}

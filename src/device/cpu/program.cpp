@@ -1,0 +1,170 @@
+// The program interpreter and the C interface.
+#include <chrono>
+#include <cstdlib>
+#include <new>
+
+#include "launch.h"
+
+#if defined(__aarch64__)
+#define VECTOR_REGISTER "w"
+#else
+#define VECTOR_REGISTER "x"
+#endif
+
+namespace {
+
+struct Entry {
+  Kernel* run;
+  ScratchSize* scratch;
+};
+#define ENTRY(name) {run_##name, scratch_##name}
+// In the order of the kernel table.
+const Entry entries[] = {ENTRY(fill),         ENTRY(add),           ENTRY(embedding),
+                         ENTRY(embeddingGradient), ENTRY(layernorm), ENTRY(layernormGradient),
+                         ENTRY(matmul),       ENTRY(biasGradient),  ENTRY(attention),
+                         ENTRY(attentionGradient), ENTRY(lmHead),   ENTRY(lmHeadGradient),
+                         ENTRY(lmHeadLoss),   ENTRY(scalarHead),    ENTRY(scalarHeadGradient),
+                         ENTRY(gradientNorm), ENTRY(adamw),         ENTRY(cacheWrite),
+                         ENTRY(decodeAttention), ENTRY(sample)};
+#undef ENTRY
+static_assert(sizeof entries / sizeof entries[0] == op_count, "an entry for each kernel of the table");
+static_assert(op_matmul == 6 && op_lmHead == 10 && op_gradientNorm == 15 && op_sample == 19, "the table's order");
+
+void* allocate(uint64_t bytes) {
+  const uint64_t size = (bytes + 63) / 64 * 64;
+  void* memory = std::aligned_alloc(64, size == 0 ? 64 : size);
+  return memory;
+}
+
+struct Program {
+  std::vector<Launch> launches;
+  int threads;
+  char* sharedScratch = nullptr;
+  std::vector<char*> ownScratch;
+  std::atomic<bool> cancelled{false};
+
+  ~Program() {
+    std::free(sharedScratch);
+    for (char* scratch : ownScratch) std::free(scratch);
+  }
+};
+
+void runWorker(Program& program, Pool& pool, int64_t times, int index) {
+  Worker worker{index, pool.threads(), &pool.shared(), program.sharedScratch, program.ownScratch[index]};
+  for (int64_t time = 0; time < times; time++) {
+    worker.launch = 0;
+    for (const Launch& launch : program.launches) {
+      if (index == 0 && program.cancelled.load(std::memory_order_relaxed)) worker.stop();
+      entries[launch.opcode].run(launch, worker);
+      // A later launch's stop has a later number, so all workers leave after the same launch.
+      if (pool.shared().stopAfter.load() <= worker.sequence) return;
+      worker.sequence++;
+      worker.launch++;
+    }
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+void* ptm_pool_create(int32_t threads) { return new (std::nothrow) Pool(threads); }
+void ptm_pool_destroy(void* pool) { delete static_cast<Pool*>(pool); }
+
+void* ptm_allocate(uint64_t bytes) {
+  void* memory = allocate(bytes);
+  if (memory != nullptr) memset(memory, 0, bytes);
+  return memory;
+}
+void ptm_free(void* memory) { std::free(memory); }
+void ptm_write(void* memory, uint64_t offset, const void* data, uint64_t bytes) {
+  memcpy(static_cast<char*>(memory) + offset, data, bytes);
+}
+void ptm_read(const void* memory, uint64_t offset, void* into, uint64_t bytes) {
+  memcpy(into, static_cast<const char*>(memory) + offset, bytes);
+}
+
+void* ptm_program_create(const int64_t* words, int64_t count, int32_t threads) {
+  auto* program = new (std::nothrow) Program;
+  if (program == nullptr) return nullptr;
+  program->threads = threads;
+  const int64_t* end = words + count;
+  const int64_t launches = *words++;
+  Scratch scratch;
+  for (int64_t l = 0; l < launches; l++) {
+    if (end - words < 4) break;
+    Launch launch{};
+    launch.opcode = int(words[0]);
+    const int64_t buffers = words[1], integers = words[2], reals = words[3];
+    words += 4;
+    if (launch.opcode < 0 || launch.opcode >= op_count || buffers > 12 || integers > 8 || reals > 6) break;
+    for (int64_t i = 0; i < buffers; i++) launch.buffers[i] = reinterpret_cast<void*>(*words++);
+    for (int64_t i = 0; i < integers; i++) launch.integers[i] = *words++;
+    memcpy(launch.reals, words, size_t(reals) * sizeof(double));
+    words += reals;
+    scratch.cover(entries[launch.opcode].scratch(launch, threads));
+    program->launches.push_back(launch);
+  }
+  bool whole = int64_t(program->launches.size()) == launches && words == end;
+  program->sharedScratch = static_cast<char*>(allocate(scratch.shared));
+  whole = whole && program->sharedScratch != nullptr;
+  for (int t = 0; t < threads; t++) {
+    program->ownScratch.push_back(static_cast<char*>(allocate(scratch.own)));
+    whole = whole && program->ownScratch.back() != nullptr;
+  }
+  if (whole) return program;
+  delete program;
+  return nullptr;
+}
+void ptm_program_destroy(void* program) { delete static_cast<Program*>(program); }
+void ptm_program_cancel(void* program) { static_cast<Program*>(program)->cancelled.store(true); }
+
+int32_t ptm_program_run(void* programPointer, void* poolPointer, int64_t times, int32_t* fault) {
+  auto& program = *static_cast<Program*>(programPointer);
+  auto& pool = *static_cast<Pool*>(poolPointer);
+  int32_t result = 0;
+  pool.run([&](int index) {
+    Shared& shared = pool.shared();
+    // The caller sets the state of the run; the others wait for it.
+    if (index == 0) {
+      shared.stopAfter.store(INT64_MAX);
+      shared.faulty = false;
+      for (auto& ticket : shared.tickets) ticket.store(0);
+    }
+    shared.barrier.wait();
+    runWorker(program, pool, times, index);
+    shared.barrier.wait();
+    if (index == 0) {
+      if (shared.faulty) {
+        result = 2;
+        memcpy(fault, shared.fault, sizeof shared.fault);
+      } else if (shared.stopAfter.load() != INT64_MAX) {
+        result = 1;
+      }
+    }
+  });
+  program.cancelled.store(false);
+  return result;
+}
+
+// FLOP/s of fused multiply-adds in registers on one thread, over about the given number of milliseconds.
+double ptm_peak(int32_t milliseconds) {
+  vec accumulators[12];
+#pragma GCC unroll 12
+  for (int i = 0; i < 12; i++) accumulators[i] = splat(real(i));
+  const vec x = splat(real(0.999)), y = splat(real(0.001));
+  const auto start = std::chrono::steady_clock::now();
+  double flops = 0, seconds = 0;
+  do {
+    for (int repeat = 0; repeat < 10000; repeat++) {
+#pragma GCC unroll 12
+      for (int i = 0; i < 12; i++) accumulators[i] = accumulators[i] * x + y;
+#pragma GCC unroll 12
+      for (int i = 0; i < 12; i++) asm volatile("" : "+" VECTOR_REGISTER(accumulators[i]));
+    }
+    flops += 10000.0 * 12 * VL * 2;
+    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  } while (seconds * 1000 < milliseconds);
+  return flops / seconds;
+}
+}

@@ -1,0 +1,101 @@
+// Portable vectors over GCC/Clang vector extensions: AVX-512, AVX2 and NEON from one source.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#ifndef REAL
+#define REAL float
+#endif
+typedef REAL real;
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef int32_t ivec __attribute__((vector_size(VECTOR_BYTES)));
+constexpr long VL = VECTOR_BYTES / sizeof(real);
+
+INLINE vec load(const real* p) {
+  vec v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+INLINE void store(real* p, vec v) { memcpy(p, &v, sizeof v); }
+INLINE vec splat(real x) { return x - vec{}; }
+
+// The first n (<= VL) elements, the rest 0.
+INLINE vec loadPart(const real* p, long n) {
+  if (n >= VL) return load(p);
+  vec v{};
+  for (long i = 0; i < n; i++) v[i] = p[i];
+  return v;
+}
+INLINE void storePart(real* p, vec v, long n) {
+  if (n >= VL) return store(p, v);
+  for (long i = 0; i < n; i++) p[i] = v[i];
+}
+
+INLINE vec larger(vec a, vec b) { return a > b ? a : b; }
+INLINE vec smaller(vec a, vec b) { return a < b ? a : b; }
+
+// Lanes are added in ascending order, whatever the width.
+INLINE real sumLanes(vec v) {
+  real sum = v[0];
+  for (long i = 1; i < VL; i++) sum += v[i];
+  return sum;
+}
+INLINE real maxLanes(vec v) {
+  real most = v[0];
+  for (long i = 1; i < VL; i++) most = v[i] > most ? v[i] : most;
+  return most;
+}
+
+// e^x: range reduction by ln 2 and a degree-5 polynomial (Cephes expf) for f32, below 2 ulp; std::exp for f64.
+INLINE vec exponential(vec x) {
+  if constexpr (sizeof(real) == 4) {
+    x = smaller(larger(x, splat(-87.0f)), splat(88.0f));
+    const real magic = 12582912.0f;
+    vec n = (x * real(1.44269504088896341) + magic) - magic;
+    vec r = x - n * real(0.693359375);
+    r = r - n * real(-2.12194440e-4);
+    vec p = splat(1.9875691500e-4f);
+    p = p * r + real(1.3981999507e-3);
+    p = p * r + real(8.3334519073e-3);
+    p = p * r + real(4.1665795894e-2);
+    p = p * r + real(1.6666665459e-1);
+    p = p * r + real(5.0000001201e-1);
+    p = p * (r * r) + r + real(1);
+    typedef float fvec __attribute__((vector_size(VECTOR_BYTES)));
+    fvec narrow;
+    memcpy(&narrow, &n, sizeof narrow);
+    ivec exponent = (__builtin_convertvector(narrow, ivec) + 127) << 23;
+    vec scale;
+    memcpy(&scale, &exponent, sizeof scale);
+    return p * scale;
+  } else {
+    for (long i = 0; i < VL; i++) x[i] = std::exp(x[i]);
+    return x;
+  }
+}
+
+// GELU in its tanh form, as x * sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3).
+constexpr real geluScale = real(0.79788456080286535588);
+constexpr real geluCubic = real(0.044715);
+INLINE vec geluSigmoid(vec x) {
+  const vec twice = x * (geluCubic * x * x + real(1)) * (2 * geluScale);
+  return real(1) / (exponential(-twice) + real(1));
+}
+INLINE vec gelu(vec x) { return x * geluSigmoid(x); }
+INLINE vec geluDerivative(vec x) {
+  const vec s = geluSigmoid(x);
+  const vec slope = (3 * geluCubic * x * x + real(1)) * (2 * geluScale);
+  return s + x * s * (real(1) - s) * slope;
+}
