@@ -1,0 +1,210 @@
+/**
+ * The CPU device: C++ kernels on a persistent thread pool; a program runs in one asynchronous call.
+ *
+ * @since 0.1.0
+ */
+import { existsSync } from "node:fs"
+import { availableParallelism } from "node:os"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import { Device, DeviceError, type DeviceShape, type Memory, type Program, type Real } from "../device.ts"
+import { kernels } from "../kernel.ts"
+import { checkLaunch } from "../operands.ts"
+import { build, libraryPath } from "./build.ts"
+import { load, type Native, type Pointer } from "./native.ts"
+import {
+  defaultCache,
+  findCompiler,
+  instructionSet,
+  missingCompiler,
+  numerics as numericsOf,
+  processor
+} from "./toolchain.ts"
+
+/** `threads`: all that the machine offers; `real`: f32; `cacheDirectory`: see `defaultCache`. */
+export interface CpuOptions {
+  readonly threads?: number
+  readonly real?: Real
+  readonly cacheDirectory?: string
+}
+
+interface CpuMemory extends Memory {
+  readonly pointer: Pointer
+}
+
+const fail = (operation: string, message: string) => new DeviceError({ device: "cpu", operation, message })
+const kernelNames = Object.keys(kernels)
+
+/** A program as the library reads it: counts, addresses, integers, and reals by their bits. */
+const encode = (native: Native, program: Program, memories: ReadonlyArray<CpuMemory>): BigInt64Array => {
+  const bases = memories.map((memory) => native.address(memory.pointer))
+  const bits = new DataView(new ArrayBuffer(8))
+  const words: Array<bigint> = [BigInt(program.launches.length)]
+  for (const launch of program.launches) {
+    const { buffers, integers, reals } = kernels[launch.kernel]
+    const named = launch as unknown as {
+      readonly buffers: { readonly [name: string]: { readonly memory: number; readonly offset: number } | undefined }
+      readonly integers: { readonly [name: string]: number }
+      readonly reals: { readonly [name: string]: number }
+    }
+    words.push(...[kernelNames.indexOf(launch.kernel), buffers.length, integers.length, reals.length].map(BigInt))
+    for (const slot of buffers) {
+      const at = named.buffers[slot.replace("?", "")]
+      words.push(at === undefined ? 0n : bases[at.memory]! + BigInt(at.offset))
+    }
+    for (const name of integers) words.push(BigInt(named.integers[name]!))
+    for (const name of reals) {
+      bits.setFloat64(0, named.reals[name]!)
+      words.push(bits.getBigInt64(0))
+    }
+  }
+  return BigInt64Array.from(words)
+}
+
+/**
+ * The CPU device. Nothing is compiled or loaded until memory is first allocated; `numerics` is known at once. Fails if there is no compiler.
+ */
+export const cpu = (options: CpuOptions = {}): Layer.Layer<Device, DeviceError> => Layer.effect(Device, make(options))
+
+const make = Effect.fnUntraced(function* (options: CpuOptions) {
+  const real = options.real ?? "f32"
+  const threads = options.threads ?? availableParallelism()
+  if (!Number.isInteger(threads) || threads < 1 || threads > 1024) {
+    return yield* fail("start", `threads is ${threads}: it must be a whole number from 1 to 1024`)
+  }
+  const cache = options.cacheDirectory ?? defaultCache()
+  const { compiler, numerics } = yield* Effect.try({
+    try: () => {
+      const compiler = findCompiler(cache)
+      return { compiler, numerics: numericsOf(compiler, real) }
+    },
+    catch: (cause) => (cause instanceof DeviceError ? cause : fail("start", String(cause)))
+  })
+  const scope = yield* Effect.scope
+  const started = yield* Effect.cached(
+    Effect.gen(function* () {
+      const native = yield* load(yield* build(compiler, cache, numerics, real))
+      const pool = yield* Effect.acquireRelease(
+        Effect.sync(() => native.createPool(threads)),
+        (pool) => Effect.sync(() => native.destroyPool(pool))
+      )
+      return { native, pool }
+    }).pipe(Effect.provideService(Scope.Scope, scope))
+  )
+
+  const transfer = (operation: "read" | "write", memory: Memory, offset: number, data: ArrayBufferView) =>
+    Effect.flatMap(started, ({ native }) => {
+      const end = offset + data.byteLength
+      if (offset < 0 || end > memory.bytes) {
+        return Effect.fail(fail(operation, `bytes ${offset} to ${end} are not inside a memory of ${memory.bytes}`))
+      }
+      return Effect.sync(() => native[operation]((memory as CpuMemory).pointer, offset, data, data.byteLength))
+    })
+
+  const device: DeviceShape = {
+    kind: "cpu",
+    description: `${threads} threads, ${instructionSet(processor().features)}, ${compiler.version}`,
+    numerics,
+    real,
+    allocate: (bytes) =>
+      Effect.flatMap(started, ({ native }) =>
+        Effect.acquireRelease(
+          Effect.suspend(() => {
+            const pointer = native.allocate(bytes)
+            const memory: CpuMemory = { bytes, pointer }
+            return pointer === null
+              ? Effect.fail(fail("allocate", `${bytes} bytes are not to be had: make the model or the batch smaller`))
+              : Effect.succeed(memory)
+          }),
+          (memory) => Effect.sync(() => native.free(memory.pointer))
+        )
+      ),
+    write: (memory, offset, data) => transfer("write", memory, offset, data),
+    read: (memory, offset, into) => transfer("read", memory, offset, into),
+    compile: Effect.fnUntraced(function* (program, memories) {
+      const { native, pool } = yield* started
+      for (const [index, launch] of program.launches.entries()) {
+        const problem = checkLaunch(launch, index, real, memories)
+        if (problem !== null) return yield* fail(program.name, problem)
+      }
+      const words = encode(native, program, memories as ReadonlyArray<CpuMemory>)
+      const compiled = yield* Effect.acquireRelease(
+        Effect.suspend(() => {
+          const pointer = native.createProgram(words, words.length, threads)
+          return pointer === null
+            ? Effect.fail(fail(program.name, "the scratch of its kernels is not to be had: make the batch smaller"))
+            : Effect.succeed(pointer)
+        }),
+        (pointer) => Effect.sync(() => native.destroyProgram(pointer))
+      )
+      return { run: (times = 1) => runProgram(native, pool, compiled, program, times) }
+    })
+  }
+  return Device.of(device)
+})
+
+/** Interrupting it cancels the call and waits until it has ended, so that memory can be freed after. */
+const runProgram = (native: Native, pool: Pointer, compiled: Pointer, program: Program, times: number) =>
+  Effect.callback<void, DeviceError>((resume) => {
+    const fault = new Int32Array(4)
+    let ended = false
+    let onEnd = () => {}
+    native.run(compiled, pool, times, fault, (error, code) => {
+      ended = true
+      if (error !== null && error !== undefined) resume(Effect.die(error))
+      else if (code === 2) resume(Effect.fail(faultOf(program, fault)))
+      else resume(Effect.void)
+      onEnd()
+    })
+    return Effect.callback<void>((done) => {
+      if (ended) return done(Effect.void)
+      onEnd = () => done(Effect.void)
+      native.cancelProgram(compiled)
+    })
+  })
+
+const faultOf = (program: Program, fault: Int32Array): DeviceError => {
+  const [launch, row, value, limit] = fault as unknown as [number, number, number, number]
+  const kernel = program.launches[launch]?.kernel ?? "unknown"
+  return fail(
+    program.name,
+    `launch ${launch} (${kernel}): row ${row} has ${value}, which is not from 0 to ${limit - 1}`
+  )
+}
+
+/** What `doctor` says of the CPU device. */
+export interface CpuDescription {
+  readonly compiler: { readonly path: string; readonly version: string } | null
+  readonly problem: string | null
+  readonly processor: string
+  readonly instructionSet: string
+  readonly threads: number
+  readonly cacheDirectory: string
+  readonly built: boolean
+}
+
+/** Looks at the toolchain without compiling. */
+export const describeCpu = (options: CpuOptions = {}): CpuDescription => {
+  const cacheDirectory = options.cacheDirectory ?? defaultCache()
+  const { features, model } = processor()
+  const common = {
+    processor: model,
+    instructionSet: instructionSet(features),
+    threads: options.threads ?? availableParallelism(),
+    cacheDirectory
+  }
+  try {
+    const compiler = findCompiler(cacheDirectory)
+    const real = options.real ?? "f32"
+    const built = existsSync(libraryPath(cacheDirectory, numericsOf(compiler, real), real))
+    return { ...common, compiler, problem: null, built }
+  } catch (cause) {
+    return {
+      ...common,
+      compiler: null,
+      problem: cause instanceof DeviceError ? cause.message : missingCompiler,
+      built: false
+    }
+  }
+}
