@@ -40,6 +40,9 @@ export const makeResumePoints = (
   quarantine: string,
   prepare: Effect.Effect<void, StoreError>
 ): ResumePoints => {
+  /** Points that this process has loaded: values may still read their files, so they stay until the stage is done. */
+  const loaded = new Set<string>()
+
   const blobsIn = (folder: string): Blobs =>
     makeBlobs({ temporary, quarantine, fileOf: (digest) => path.join(folder, digest) })
 
@@ -70,8 +73,10 @@ export const makeResumePoints = (
       yield* attempt(writing, () => fs.rename(writing, path.join(folder, `${last + 1}`)))
       yield* syncFolder(folder)
       for (const old of yield* pointsIn(folder)) {
-        if (old <= last)
-          yield* attempt(folder, () => fs.rm(path.join(folder, `${old}`), { recursive: true, force: true }))
+        const point = path.join(folder, `${old}`)
+        if (old <= last && !loaded.has(point)) {
+          yield* attempt(point, () => fs.rm(point, { recursive: true, force: true }))
+        }
       }
     })
 
@@ -83,7 +88,9 @@ export const makeResumePoints = (
       if (point === undefined) continue
       const blobs = blobsIn(at)
       const whole = yield* Effect.isSuccess(Effect.forEach(point.blobs, blobs.path, { discard: true }))
-      if (whole) return Option.some({ value: point.value, source: sourceOf(blobs) })
+      if (!whole) continue
+      loaded.add(at)
+      return Option.some({ value: point.value, source: sourceOf(blobs) })
     }
     return Option.none()
   })
