@@ -6,7 +6,7 @@
 import * as Schema from "effect/Schema"
 import * as Table from "../src/table/index.ts"
 
-/** A text with a name: `id` is unique in its table, `source` is the file it came from. */
+/** A text with a name: `id` tells it from other texts, `source` is the file it came from. */
 export const Document = Schema.Struct({ id: Schema.String, text: Schema.String, source: Schema.String })
 export type Document = typeof Document.Type
 

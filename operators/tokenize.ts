@@ -87,9 +87,10 @@ export const tokenize = Operator.make("tokenize", {
           Stream.mapEffect((segment) => {
             const row = encode(segment)
             done++
-            return done % 64 > 0 && done < places.count
-              ? Effect.succeed(row)
-              : Effect.as(stage.report({ step: done, steps: places.count }), row)
+            if (done % 64 > 0 && done < places.count) return Effect.succeed(row)
+            return stage
+              .report({ step: done, steps: places.count })
+              .pipe(Effect.andThen(Effect.yieldNow), Effect.as(row))
           })
         )
       )

@@ -13,7 +13,7 @@ import * as Table from "../../src/table/index.ts"
 import * as Ipc from "../../src/table/ipc.ts"
 import { show } from "../../src/table/misfit.ts"
 import type { Document } from "../rows.ts"
-import { looseRows } from "./loose-rows.ts"
+import { type LooseRow, looseRows, readAll } from "./loose-rows.ts"
 import { tableExtensions } from "./table-files.ts"
 import { type Reading, textChunks } from "./text-chunks.ts"
 
@@ -38,12 +38,7 @@ export const documentsOf = (
 const LONGEST = 64 * 1024 * 1024
 
 const fromText = (file: SourceFile, reading: Reading): Stream.Stream<Document, OperatorError> =>
-  Stream.fromAsyncIterable(textsOf(file, reading), (cause) => toOperatorError(cause, file, reading))
-
-const toOperatorError = (cause: unknown, { name }: SourceFile, { operator }: Reading) =>
-  cause instanceof OperatorError
-    ? cause
-    : new OperatorError({ operator, place: name, message: `${name} cannot be read: ${String(cause)}` })
+  readAll(() => textsOf(file, reading), file, reading)
 
 async function* textsOf(file: SourceFile, reading: Reading): AsyncGenerator<Document> {
   const { name } = file
@@ -70,23 +65,28 @@ async function* textsOf(file: SourceFile, reading: Reading): AsyncGenerator<Docu
 }
 
 const fromRows = (file: SourceFile, textColumn: string, reading: Reading): Stream.Stream<Document, OperatorError> =>
-  Stream.mapEffect(looseRows(file, reading), ({ place, value }) => {
-    const { name } = file
-    const text = value[textColumn]
-    if (typeof text === "string") return Effect.succeed(documentOf(name, value["id"], text))
-    const present = Object.keys(value).join(", ") || "none"
-    const message =
-      textColumn in value
-        ? `column "${textColumn}": ${show(text)} is not a string`
-        : `there is no column "${textColumn}" (the parameter textColumn); there are: ${present}`
-    return Effect.fail(
-      new OperatorError({
-        operator: reading.operator,
-        place: `${name}, ${place}, column "${textColumn}"`,
-        message: `${name}, ${place}: ${message}`
-      })
-    )
+  Stream.flattenIterable(readAll(() => documentPages(file, textColumn, reading), file, reading))
+
+async function* documentPages(file: SourceFile, textColumn: string, reading: Reading) {
+  for await (const rows of looseRows(file, reading)) {
+    yield rows.map((row) => fromRow(row, file.name, textColumn, reading))
+  }
+}
+
+const fromRow = ({ place, value }: LooseRow, name: string, textColumn: string, { operator }: Reading): Document => {
+  const text = value[textColumn]
+  if (typeof text === "string") return documentOf(name, value["id"], text)
+  const present = Object.keys(value).join(", ") || "none"
+  const message =
+    textColumn in value
+      ? `column "${textColumn}": ${show(text)} is not a string`
+      : `there is no column "${textColumn}" (the parameter textColumn); there are: ${present}`
+  throw new OperatorError({
+    operator,
+    place: `${name}, ${place}, column "${textColumn}"`,
+    message: `${name}, ${place}: ${message}`
   })
+}
 
 /** The row's own id where it has one; else one that stays when other rows come before it. */
 const documentOf = (source: string, id: unknown, text: string): Document => ({

@@ -19,21 +19,26 @@ export interface LooseRow {
 
 const describe = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause))
 
-/** The rows of a file, by its extension. */
-export const looseRows = (file: SourceFile, reading: Reading): Stream.Stream<LooseRow, OperatorError> => {
-  const rows = { ".jsonl": jsonLines, ".csv": csvRecords, ".parquet": parquetRows }[extname(file.path).toLowerCase()]
-  return Stream.flattenIterable(
-    Stream.fromAsyncIterable(rows!(file, reading), (cause) =>
+/** The rows of a file, by its extension, some at a time. */
+export const looseRows = (file: SourceFile, reading: Reading): AsyncIterable<ReadonlyArray<LooseRow>> =>
+  ({ ".jsonl": jsonLines, ".csv": csvRecords, ".parquet": parquetRows })[extname(file.path).toLowerCase()]!(
+    file,
+    reading
+  )
+
+/** What a reader gives, anew each time the stream is run. */
+export const readAll = <A>(
+  read: () => AsyncIterable<A>,
+  { name }: SourceFile,
+  { operator }: Reading
+): Stream.Stream<A, OperatorError> =>
+  Stream.suspend(() =>
+    Stream.fromAsyncIterable(read(), (cause) =>
       cause instanceof OperatorError
         ? cause
-        : new OperatorError({
-            operator: reading.operator,
-            place: file.name,
-            message: `${file.name} cannot be read: ${describe(cause)}`
-          })
+        : new OperatorError({ operator, place: name, message: `${name} cannot be read: ${describe(cause)}` })
     )
   )
-}
 
 const refuse = ({ operator }: Reading, { name }: SourceFile, place: string, message: string) =>
   new OperatorError({ operator, place: `${name}, ${place}`, message: `${name}, ${place}: ${message}` })

@@ -9,7 +9,7 @@ import { OperatorError, type SourceFile } from "../../src/operator/operator.ts"
 import { type Column, columns } from "../../src/table/columns.ts"
 import * as Table from "../../src/table/index.ts"
 import * as Ipc from "../../src/table/ipc.ts"
-import { looseRows } from "./loose-rows.ts"
+import { looseRows, readAll } from "./loose-rows.ts"
 import type { Reading } from "./text-chunks.ts"
 
 /** The kinds of files that hold rows. */
@@ -36,10 +36,13 @@ const batchesOf = <Row>(rowSchema: Table.RowSchema<Row>, file: SourceFile, readi
     const places: Array<string> = []
     const wanted = columns(rowSchema).all
     const isCsv = extname(file.path).toLowerCase() === ".csv"
-    const rows = Stream.map(looseRows(file, reading), ({ place, value }) => {
-      places.push(place)
-      return (isCsv ? fromCells(wanted, value) : value) as Row
-    })
+    const rows = readAll(() => looseRows(file, reading), file, reading).pipe(
+      Stream.flattenIterable,
+      Stream.map(({ place, value }) => {
+        places.push(place)
+        return (isCsv ? fromCells(wanted, value) : value) as Row
+      })
+    )
     const table = Table.fromRows(rowSchema, rows, { name })
     return Stream.mapError(table.batches, (error) => toOperatorError(error, reading, name, places))
   })
@@ -63,12 +66,13 @@ const toOperatorError = (
 const NUMBER = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$/
 
 /** A CSV record with its texts read as what the columns hold; a text that cannot be so read stays, and is refused as a row's value. */
-const fromCells = (wanted: ReadonlyArray<Column>, record: { readonly [name: string]: unknown }) =>
-  Object.fromEntries(
-    wanted
-      .filter(({ name }) => name in record)
-      .map((column) => [column.name, fromCell(column, String(record[column.name]))])
-  )
+const fromCells = (wanted: ReadonlyArray<Column>, record: { readonly [name: string]: unknown }) => {
+  const row: Record<string, unknown> = { ...record }
+  for (const column of wanted) {
+    if (column.name in row) row[column.name] = fromCell(column, String(row[column.name]))
+  }
+  return row
+}
 
 /** An empty cell is a null where the column has them; lists and structs are written as JSON. */
 const fromCell = ({ missing, type }: Column, text: string): unknown => {

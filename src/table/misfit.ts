@@ -27,12 +27,18 @@ export const misfit = (table: string, column: string, row: number, value: unknow
     message: `${table}: column "${column}", row ${row}: ${show(value)} is not ${wanted}`
   })
 
-/** The error for a column that is not there. */
-export const missingColumn = (table: string, column: Column, present: ReadonlyArray<string>): TableError =>
+/** The error for a column that is not there; `row` is the first row that lacks it, where rows may have different columns. */
+export const missingColumn = (
+  table: string,
+  column: Column,
+  present: ReadonlyArray<string>,
+  row?: number
+): TableError =>
   new TableError({
     table,
     column: column.name,
-    message: `${table}: there is no column "${column.name}" (${inWords(column)}); there are: ${present.join(", ") || "none"}`
+    ...(row === undefined ? {} : { row }),
+    message: `${table}${row === undefined ? "" : `, row ${row}`}: there is no column "${column.name}" (${inWords(column)}); there are: ${present.join(", ") || "none"}`
   })
 
 /** The error for a column of a type from which the wanted one cannot be made. */

@@ -12,7 +12,7 @@ import { structReader } from "./cells.ts"
 import { cellsBuilder, Misfit } from "./cells-builder.ts"
 import { type Columns, columns, type RowSchema } from "./columns.ts"
 import { check, fromRecordBatch } from "./from-arrow.ts"
-import { misfit } from "./misfit.ts"
+import { misfit, missingColumn } from "./misfit.ts"
 import { TableError } from "./table-error.ts"
 
 /** What can go wrong while a table is read. */
@@ -151,6 +151,7 @@ const makePacker = (wanted: Columns, name: string, batchRows: number) => {
           builders[i]!.append(value)
         } catch (error) {
           if (!(error instanceof Misfit)) throw error
+          if (!(column in row)) throw missingColumn(name, wanted.all[i]!, Object.keys(row), before + length)
           throw misfit(name, `${column}${error.path}`, before + length, error.value, error.wanted)
         }
       }
