@@ -19,12 +19,14 @@ const CHUNK = 1024 * 1024
 export async function* textChunks({ name, path }: SourceFile, reading: Reading): AsyncGenerator<string> {
   const file = await open(path)
   try {
+    const { size } = await file.stat()
+    const chunk = Buffer.allocUnsafe(Math.min(Math.max(size, 4096), CHUNK))
     let before = 0
     let rest = Buffer.alloc(0)
     for (;;) {
-      const chunk = Buffer.allocUnsafe(CHUNK)
-      const { bytesRead } = await file.read(chunk, 0, CHUNK)
-      const bytes = Buffer.concat([rest, chunk.subarray(0, bytesRead)])
+      const { bytesRead } = await file.read(chunk)
+      const read = chunk.subarray(0, bytesRead)
+      const bytes = rest.length === 0 ? read : Buffer.concat([rest, read])
       const end = bytesRead === 0 ? bytes.length : bytes.length - unfinished(bytes)
       const whole = bytes.subarray(0, end)
       if (reading.invalidUtf8 === "refuse" && !isUtf8(whole)) throw invalid(name, reading, before, whole)
@@ -32,7 +34,7 @@ export async function* textChunks({ name, path }: SourceFile, reading: Reading):
       if (text !== "") yield before === 0 && text.startsWith("\ufeff") ? text.slice(1) : text
       if (bytesRead === 0) return
       before += end
-      rest = bytes.subarray(end)
+      rest = Buffer.from(bytes.subarray(end))
     }
   } finally {
     await file.close()
