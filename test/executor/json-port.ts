@@ -6,13 +6,13 @@ import type { Port } from "../../src/operator/port.ts"
 import { canonicalJson, sha256 } from "../../src/store/digest.ts"
 
 /** Values of a schema as canonical JSON. */
-export const jsonPort = <A>(schema: Schema.Codec<A, Schema.Json>, contract: string): Port<A> => ({
-  kind: "json",
+export const jsonPort = <A>(schema: Schema.Codec<A, Schema.Json>, contract: string, kind = "json"): Port<A> => ({
+  kind,
   contract,
   encode: Effect.fnUntraced(function* (value, sink) {
     const text = canonicalJson(Schema.encodeSync(schema)(value))
     const bytes = yield* sink.put(new TextEncoder().encode(text))
-    return { kind: "json", digest: sha256(text), parts: { json: bytes }, meta: {} }
+    return { kind, digest: sha256(text), parts: { json: bytes }, meta: {} }
   }),
   decode: Effect.fnUntraced(function* (artifact, source) {
     const bytes = yield* source.bytes(artifact.parts["json"]!)

@@ -1,0 +1,162 @@
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { run } from "../../src/executor/run.ts"
+import { downstream, type LineageNode, newestRun, resolve, upstream } from "../../src/lineage/ledger.ts"
+import * as Pipeline from "../../src/pipeline/pipeline.ts"
+import { open, Store } from "../../src/store/store.ts"
+import { filesIn, newFolder } from "../store/folder.ts"
+import { both, one, pipelineOf } from "./lines.ts"
+
+/** A store in which the pipeline ran with each of the settings in turn. */
+const ranWith = Effect.fnUntraced(function* (...runs: ReadonlyArray<{ readonly [path: string]: number }>) {
+  const folder = yield* newFolder
+  const file = path.join(folder, "corpus.txt")
+  fs.writeFileSync(file, "ten bytes!")
+  const store = yield* open(path.join(folder, "store"))
+  const pipeline = pipelineOf(file)
+  const reports = yield* Effect.forEach(runs, (settings) =>
+    Effect.flatMap(
+      Pipeline.build(
+        pipeline,
+        Object.entries(settings).map(([at, value]) => ({ path: at, value: `${value}` }))
+      ),
+      (graph) => Effect.provideService(run(graph), Store, store)
+    )
+  )
+  const ask = Effect.provideService(Store, store)
+  return { store, reports, ask, file }
+})
+
+describe("references", () => {
+  it.effect("are digests, stages, ports or outputs of the newest run that has them", () =>
+    Effect.gen(function* () {
+      const { ask, reports } = yield* ranWith({}, { add: 2 })
+      const old = reports[0]!.outputs["policy"]!
+      const now = reports[1]!.outputs["policy"]!
+      assert.strictEqual((yield* ask(resolve("policy"))).artifact.digest, now.digest)
+      assert.strictEqual((yield* ask(resolve("ppo.3.n"))).artifact.digest, now.digest)
+      assert.strictEqual((yield* ask(resolve("ppo.3", { kind: "json" }))).artifact.digest, now.digest)
+      const byDigest = yield* ask(resolve(old.digest.slice(0, 8)))
+      assert.deepStrictEqual([byDigest.artifact.digest, byDigest.stage, byDigest.port], [old.digest, "ppo.3", "n"])
+      assert.strictEqual((yield* ask(resolve("read"))).port, "n")
+    })
+  )
+
+  it.effect("that name several things or nothing are refused with what could be meant", () =>
+    Effect.gen(function* () {
+      const { ask } = yield* ranWith({})
+      const several = yield* Effect.flip(ask(resolve("ppo.3")))
+      assert.strictEqual(several._tag, "LineageError")
+      if (several._tag !== "LineageError") return
+      assert.deepStrictEqual(
+        several.candidates.map((each) => each.split(" ")[0]),
+        ["ppo.3.n", "ppo.3.report"]
+      )
+      const nothing = yield* Effect.flip(ask(resolve("ppo.9")))
+      if (nothing._tag !== "LineageError") return assert.fail()
+      assert.include(nothing.candidates, "ppo.3.n")
+      assert.notInclude(nothing.candidates, "read.n")
+      const digest = yield* Effect.flip(ask(resolve("0123456")))
+      assert.include(digest.message, "there is no 0123456")
+      const empty = yield* open(path.join(yield* newFolder, "store"))
+      const none = yield* Effect.flip(Effect.provideService(resolve("x"), Store, empty))
+      assert.include(none.message, "nothing has run yet")
+    })
+  )
+})
+
+describe("lineage", () => {
+  it.effect("upstream goes back to the files, with what each stage was given and what it reported", () =>
+    Effect.gen(function* () {
+      const { ask } = yield* ranWith({ add: 2 })
+      const node = yield* ask(Effect.flatMap(resolve("policy"), upstream))
+      const path: Array<LineageNode> = []
+      for (let at: LineageNode | undefined = node; at !== undefined; at = at.inputs["n"]) path.push(at)
+      assert.deepStrictEqual(
+        path.map(({ stage }) => stage),
+        ["ppo.3", "ppo.2", "ppo.1", "read"]
+      )
+      assert.deepStrictEqual(path[0]!.params, { add: 2 })
+      assert.deepStrictEqual(path[0]!.metrics, { loss: 2, rate: 1 })
+      assert.deepStrictEqual(
+        path[3]!.sources.map(({ name }) => name),
+        ["corpus.txt"]
+      )
+      assert.isNull(path[0]!.device)
+    })
+  )
+
+  it.effect("a chain of many rounds is linear to walk: what several came from is one node", () =>
+    Effect.gen(function* () {
+      const store = yield* open(path.join(yield* newFolder, "store"))
+      const twice = Pipeline.make("twice", {}, (p) => {
+        const start = p.add(one)
+        return { n: p.iterate(40, start.n, (n) => p.add(both, { inputs: { left: n, right: n } }).n) }
+      })
+      yield* Effect.provideService(
+        Effect.flatMap(Pipeline.build(twice), (graph) => run(graph)),
+        Store,
+        store
+      )
+      const node = yield* Effect.provideService(Effect.flatMap(resolve("n"), upstream), Store, store)
+      const seen = new Set<LineageNode>([node])
+      for (const each of seen) for (const input of Object.values(each.inputs)) seen.add(input)
+      assert.strictEqual(seen.size, 41)
+    })
+  )
+
+  it.effect("downstream finds all that came from an artifact, nearest first", () =>
+    Effect.gen(function* () {
+      const { ask } = yield* ranWith({}, { add: 10 })
+      const found = yield* ask(Effect.flatMap(resolve("read"), downstream))
+      assert.deepStrictEqual(
+        found
+          .filter(({ port }) => port === "n")
+          .map(({ distance, stage }) => `${stage} ${distance}`)
+          .sort(),
+        ["aside 1", "ppo.1 1", "ppo.1 1", "ppo.2 2", "ppo.2 2", "ppo.3 3", "ppo.3 3"]
+      )
+      assert.deepStrictEqual(
+        [...found].sort((a, b) => a.distance - b.distance),
+        found
+      )
+    })
+  )
+
+  it.effect("past records stay as they were when newer runs come", () =>
+    Effect.gen(function* () {
+      const { ask, file, store } = yield* ranWith({})
+      const made = yield* ask(resolve("policy"))
+      const before = yield* ask(upstream(made))
+      const bytes = fs.readFileSync(path.join(store.folder, "records"))
+      const blobs = filesIn(path.join(store.folder, "objects"))
+      const again = yield* open(store.folder)
+      const changed = yield* Pipeline.build(pipelineOf(file), [{ path: "add", value: "7" }])
+      yield* Effect.provideService(run(changed), Store, again)
+      assert.deepStrictEqual(fs.readFileSync(path.join(store.folder, "records")).subarray(0, bytes.length), bytes)
+      assert.deepStrictEqual(
+        blobs.filter((blob) => !filesIn(path.join(store.folder, "objects")).includes(blob)),
+        []
+      )
+      assert.deepStrictEqual(yield* ask(upstream(made)), before)
+    })
+  )
+
+  it.effect("the newest run's status says what was reused and what ran", () =>
+    Effect.gen(function* () {
+      const { ask, store } = yield* ranWith({}, { other: 6 })
+      const status = (yield* ask(newestRun))!
+      assert.strictEqual(status.status, "succeeded")
+      assert.deepStrictEqual(status.settings, [{ path: "other", value: "6" }])
+      assert.deepStrictEqual(
+        status.stages.map((each) => `${each.stage} ${each.status}`),
+        ["read reused", "ppo.1 reused", "ppo.2 reused", "ppo.3 reused", "aside ran"]
+      )
+      assert.strictEqual(status.size, 5)
+      const empty = yield* open(path.join(store.folder, "..", "empty"))
+      assert.isUndefined(yield* Effect.provideService(newestRun, Store, empty))
+    })
+  )
+})
