@@ -16,7 +16,7 @@ const decodeJson = Schema.decodeUnknownEffect(Schema.fromJsonString(TokenizerJso
 
 /** The tokenizer that a `tokenizer.json` describes: byte pair encoding over bytes (GPT-2, Llama 3, Qwen, GPT-NeoX, ...). */
 export const load = Effect.fnUntraced(function* (file: string): Effect.fn.Return<Tokenizer, TokenizerError> {
-  const json = yield* Effect.mapError(decodeJson(file), (error) => refuse("", String(error)))
+  const json = yield* Effect.mapError(decodeJson(file), (error) => refuse("", error.message))
   return yield* Effect.suspend(() => {
     try {
       return Effect.succeed(build(json, file))

@@ -7,9 +7,17 @@ import * as Schema from "effect/Schema"
 
 const optional = <S extends Schema.Constraint>(schema: S) => Schema.optional(Schema.NullOr(schema))
 
+/** Ids are small enough for pairs of them to be exact integers. */
+const LARGEST = 2 ** 24
+
+const isId = (value: unknown): value is number =>
+  Number.isInteger(value) && Number(value) >= 0 && Number(value) <= LARGEST
+
+const Id = Schema.declare(isId, { identifier: `an id from 0 to ${LARGEST}` })
+
 /** A token that is split out of the text before all else. `special` ones are left out of decoded text. */
 export const AddedToken = Schema.Struct({
-  id: Schema.Int,
+  id: Id,
   content: Schema.String,
   single_word: Schema.optional(Schema.Boolean),
   lstrip: Schema.optional(Schema.Boolean),
@@ -25,6 +33,22 @@ export const Component = Schema.StructWithRest(Schema.Struct({ type: Schema.Stri
 ])
 export type Component = typeof Component.Type
 
+type Merge = string | ReadonlyArray<string>
+
+const isMerge = (value: unknown): value is Merge =>
+  typeof value === "string" || (Array.isArray(value) && value.every((token) => typeof token === "string"))
+
+// Hundreds of thousands of entries: looked at in one loop, not by a schema each.
+const Vocab = Schema.declare(
+  (value: unknown): value is { readonly [token: string]: number } =>
+    typeof value === "object" && value !== null && Object.values(value).every(isId),
+  { identifier: `an object from tokens to ids from 0 to ${LARGEST}` }
+)
+const Merges = Schema.declare(
+  (value: unknown): value is ReadonlyArray<Merge> => Array.isArray(value) && value.every(isMerge),
+  { identifier: "a list of pairs of tokens" }
+)
+
 /** The file; what is not named here has no bearing on encoding one text or on decoding. */
 export const TokenizerJson = Schema.Struct({
   added_tokens: optional(Schema.Array(AddedToken)),
@@ -39,8 +63,8 @@ export const TokenizerJson = Schema.Struct({
     end_of_word_suffix: optional(Schema.String),
     byte_fallback: optional(Schema.Boolean),
     ignore_merges: optional(Schema.Boolean),
-    vocab: Schema.Record(Schema.String, Schema.Int),
-    merges: Schema.Array(Schema.Union([Schema.String, Schema.Array(Schema.String)]))
+    vocab: Vocab,
+    merges: Merges
   })
 })
 export type TokenizerJson = typeof TokenizerJson.Type

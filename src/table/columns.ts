@@ -188,7 +188,8 @@ const checker = (schema: Schema.Constraint): ((value: unknown) => string | undef
   const codec = schema as unknown as Schema.Codec<unknown>
   const is = Schema.is(codec)
   const decode = Schema.decodeUnknownResult(codec)
-  return (value) => (is(value) ? undefined : Result.match(decode(value), { onFailure: String, onSuccess: () => "" }))
+  return (value) =>
+    is(value) ? undefined : Result.match(decode(value), { onFailure: ({ message }) => message, onSuccess: () => "" })
 }
 
 const derived = new WeakMap<object, Columns>()

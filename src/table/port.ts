@@ -41,12 +41,12 @@ export const of = <Row>(rowSchema: RowSchema<Row>): Port<Table<Row>> => {
       const cells = conform(rowSchema, table.batches, "table").pipe(
         cutByContent(all),
         Stream.mapError(toArtifactError),
-        Stream.tap((batch) =>
-          Effect.sync(() => {
-            digest.add(batch)
-            batches++
-          })
-        )
+        Stream.tap((batch) => {
+          digest.add(batch)
+          batches++
+          // A batch takes some milliseconds: others get their turn after each.
+          return Effect.yieldNow
+        })
       )
       const ipcSchema = arrowSchema(arrow, all)
       const bytes = Ipc.write(

@@ -55,6 +55,15 @@ const add = (column: Column, cells: Cells, hashes: Int32Array, weights: Float64A
       hashes[i] = mix(hash, end - offsets![i]!)
       weights[i]! += end - offsets![i]!
     }
+  } else if (type.kind === "list" && type.item.missing === "never" && isScalar(type.item)) {
+    const { perValue, width, words } = wordsOf(children[0]!)
+    for (let i = 0; i < length; i++) {
+      const end = offsets![i + 1]!
+      let hash = mix(hashes[i]!, end - offsets![i]!)
+      for (let at = offsets![i]! * perValue; at < end * perValue; at++) hash = mix(hash, words[at]!)
+      hashes[i] = hash
+      weights[i]! += (end - offsets![i]!) * width
+    }
   } else if (type.kind === "list") {
     const itemHashes = new Int32Array(children[0]!.length)
     const itemWeights = new Float64Array(children[0]!.length)
@@ -69,13 +78,21 @@ const add = (column: Column, cells: Cells, hashes: Int32Array, weights: Float64A
       hashes[i] = hash
     }
   } else {
-    const width = values.BYTES_PER_ELEMENT
-    const words = width === 1 ? values : new Int32Array(values.buffer, values.byteOffset, values.byteLength >> 2)
-    const perRow = width === 8 ? 2 : 1
+    const { perValue, width, words } = wordsOf(cells)
     for (let i = 0; i < length; i++) {
-      hashes[i] = mix(hashes[i]!, words[i * perRow] as number)
-      if (perRow === 2) hashes[i] = mix(hashes[i]!, words[i * 2 + 1] as number)
+      hashes[i] = mix(hashes[i]!, words[i * perValue]!)
+      if (perValue === 2) hashes[i] = mix(hashes[i]!, words[i * 2 + 1]!)
       weights[i]! += width
     }
   }
+}
+
+const isScalar = ({ type }: Column) => type.kind !== "utf8" && type.kind !== "list" && type.kind !== "struct"
+
+/** Flat values as 32-bit words, how many a value has, and its bytes. */
+const wordsOf = ({ values }: Cells) => {
+  const width = values.BYTES_PER_ELEMENT
+  const words =
+    width === 1 ? (values as Uint8Array) : new Int32Array(values.buffer, values.byteOffset, values.byteLength >> 2)
+  return { words, width, perValue: width === 8 ? 2 : 1 }
 }

@@ -268,6 +268,7 @@ describe("a tokenizer.json", () => {
       /Lowercase is not supported/
     ],
     ["a merge of no token", patched({}, { merges: ["h q"] }), "model.merges[0]", /"hq" is not in model\.vocab/],
+    ["a negative id", patched({}, { vocab: { h: -1 } }), "", /an object from tokens to ids/],
     ["no token that ends a text", patched({ added_tokens: [] }), "added_tokens", /no special token ends a text/],
     ["a vocabulary without all bytes", patched({}, { vocab: { h: 0 } }), "model.vocab", /"\\u0100"|"Ā"/]
   ] as const

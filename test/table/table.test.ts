@@ -220,6 +220,19 @@ describe("a table refuses", () => {
     assert.deepInclude(foreign, { column: "p", row: 1, value: "-1" })
   })
 
+  it("a row that the struct's own check refuses", async () => {
+    const Span = Schema.Struct({ from: Schema.Int, to: Schema.Int }).check(
+      Schema.makeFilter(({ from, to }) => from <= to, { expected: "a span that does not end before it begins" })
+    )
+    const rows = [
+      { from: 0, to: 3 },
+      { from: 5, to: 4 }
+    ]
+    const error = await refusal(Span, rows)
+    assert.deepInclude(error, { column: "*", row: 1, value: '{"from":5,"to":4}' })
+    assert.include(error.message, "a span that does not end before it begins")
+  })
+
   it("half of a surrogate pair, which UTF-8 cannot hold", async () => {
     const error = await refusal(Schema.Struct({ text: Schema.String }), [{ text: "fine" }, { text: "\ud83d" }])
     assert.deepInclude(error, { column: "text", row: 1 })
