@@ -1,4 +1,6 @@
 /** Operators on numbers, in the process of the test, that write down each time they run. */
+import * as fs from "node:fs"
+import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Device } from "../../src/device/device.ts"
@@ -81,4 +83,25 @@ export const onDevice = Operator.make("onDevice", {
     device.now--
     return { n: inputs.n + params.add }
   })
+})
+
+/** What happens while `lengthOf` reads its files. */
+export const meanwhile = { do: () => {} }
+
+export const lengthOf = Operator.make("lengthOf", {
+  description: "The length of all files of a folder",
+  params: Schema.Struct({ folder: Schema.String }),
+  inputs: {},
+  outputs: { n: numberPort },
+  sources: ({ folder }) =>
+    Effect.try({
+      try: () => fs.readdirSync(folder).map((name) => ({ name, path: path.join(folder, name) })),
+      catch: () => new Operator.OperatorError({ operator: "lengthOf", place: folder, message: `no folder ${folder}` })
+    }),
+  run: ({ sources }) =>
+    Effect.sync(() => {
+      const lengths = sources.map((source) => fs.readFileSync(source.path, "utf8").length)
+      meanwhile.do()
+      return { n: lengths.reduce((sum, length) => sum + length, 0) }
+    })
 })

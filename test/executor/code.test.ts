@@ -61,6 +61,27 @@ describe("code in the key", () => {
   })
 })
 
+describe("operators made by a factory", () => {
+  it("count the function that they were given, wherever it is", async () => {
+    const project = new Project()
+    try {
+      const run = () => project.run([], { pipeline: "made.ts" })
+      assert.deepStrictEqual([...ran(await run())].sort(), ["next", "start", "tripled"])
+      assert.deepStrictEqual(ran(await run()), [])
+      project.edit("made.ts", "n * 3", "n * 4")
+      assert.include(ran(await run()), "tripled")
+      project.edit("made.ts", "n + 1", "n + 2")
+      const report = await run()
+      assert.include(ran(report), "next")
+      assert.notInclude(ran(report), "tripled")
+      project.edit("mapping.ts", "n: f(inputs.n)", "n: 0 + f(inputs.n)")
+      assert.includeMembers([...ran(await run())], ["next", "tripled"])
+    } finally {
+      project.remove()
+    }
+  })
+})
+
 /** Modules written as JavaScript, by path; `./x` is the module `x`. */
 const modulesOf = (sources: { readonly [path: string]: string }): ReadonlyMap<string, ProjectModule> =>
   new Map(

@@ -73,7 +73,7 @@ describe("kill -9", () => {
       assert.isAtLeast(records, 0)
     }
     assert.isAbove(cut, 5)
-    for (const i of [0, 4]) {
+    for (const i of [4]) {
       const after = await project.run(settings(i))
       const fresh = await project.run(settings(i), { store: path.join(project.root, `fresh${i}`) })
       assert.deepStrictEqual(after.outputs, fresh.outputs)

@@ -135,6 +135,6 @@ describe("any pipeline under any edits", () => {
         }
       }
     )
-    await fc.assert(property, { numRuns: 20 })
+    await fc.assert(property, { numRuns: 15 })
   })
 })

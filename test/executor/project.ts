@@ -54,11 +54,16 @@ export class Project {
   start(
     command: "plan" | "run",
     settings: ReadonlyArray<string> = [],
-    options: { readonly store?: string; readonly onEvent?: (event: Event, child: ChildProcess) => void } = {}
+    options: {
+      readonly pipeline?: string
+      readonly store?: string
+      readonly onEvent?: (event: Event, child: ChildProcess) => void
+    } = {}
   ): Running {
     const args = [
       path.join(this.folder, "main.ts"),
       command,
+      options.pipeline ?? "pipeline.ts",
       options.store ?? this.store,
       `corpus=${this.corpus}`,
       ...settings
@@ -87,7 +92,10 @@ export class Project {
     return { child, printed }
   }
 
-  async run(settings: ReadonlyArray<string> = [], options: { readonly store?: string } = {}): Promise<RunReport> {
+  async run(
+    settings: ReadonlyArray<string> = [],
+    options: { readonly pipeline?: string; readonly store?: string } = {}
+  ): Promise<RunReport> {
     const { code, errors, last } = await this.start("run", settings, options).printed
     if (code !== 0) throw new Error(`${errors}${JSON.stringify(last)}`)
     return last as RunReport

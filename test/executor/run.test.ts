@@ -15,6 +15,7 @@ import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { layer, Store } from "../../src/store/store.ts"
 import { constant, device, half, log, onDevice, refuse, sum } from "./arithmetic.ts"
 import { ran, reasons } from "./project.ts"
+import { documents, lengths, made, total } from "./tables.ts"
 
 /** An effect in a new store, which goes with it. */
 const inNewStore = <A, E>(effect: Effect.Effect<A, E, Store>) =>
@@ -302,6 +303,32 @@ describe("run", () => {
         const store = yield* Store
         assert.deepStrictEqual(fs.readdirSync(path.join(store.folder, "leases")), [])
         assert.deepStrictEqual(fs.readdirSync(path.join(store.folder, "temporary")), [])
+      })
+    )
+  )
+
+  it.effect("tables pass between stages: rows are made once, and how they are cut into batches changes nothing", () =>
+    inNewStore(
+      Effect.gen(function* () {
+        const pipeline = Pipeline.make(
+          "tables",
+          { params: Schema.Struct({ count: Schema.Int, batchRows: Schema.Int }) },
+          (p, params) => {
+            const read = p.add(documents, { params })
+            const counted = p.add(lengths, { inputs: read })
+            const again = p.add(lengths, { name: "again", inputs: read })
+            return { n: p.add(total, { inputs: counted }).n, again: p.add(total, { name: "total2", inputs: again }).n }
+          }
+        )
+        made.rows = 0
+        const report = yield* start(pipeline, { count: 3000, batchRows: 100 })
+        assert.strictEqual(made.rows, 3000)
+        const expected = Array.from({ length: 3000 }, (_, i) => 5 * ((i + 1) % 7)).reduce((a, b) => a + b)
+        assert.strictEqual(yield* numberOf(report, "n"), expected)
+        assert.strictEqual(yield* numberOf(report, "again"), expected)
+        const cut = yield* start(pipeline, { count: 3000, batchRows: 77 })
+        assert.deepStrictEqual(ran(cut), ["documents"])
+        assert.deepStrictEqual(ran(yield* start(pipeline, { count: 2999, batchRows: 77 })).length, 3)
       })
     )
   )

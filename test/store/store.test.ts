@@ -319,10 +319,7 @@ describe("canonical JSON", () => {
       fc.property(fc.jsonValue(), (value) => {
         const canonical = canonicalJson(value as never)
         assert.strictEqual(canonicalJson(shuffled(value) as never), canonical)
-        assert.deepStrictEqual(
-          JSON.parse(canonical),
-          JSON.parse(JSON.stringify(value), (_, each) => each)
-        )
+        assert.deepStrictEqual(JSON.parse(canonical), value)
       })
     )
     assert.notStrictEqual(canonicalJson({ a: [1, 2] }), canonicalJson({ a: [2, 1] }))

@@ -1,12 +1,14 @@
-/** `node main.ts <plan|run> <store> [path=value ...]`: prints events as JSON lines, and last the report, the plan or the error. */
+/**
+ * `node main.ts <plan|run> <pipeline> <store> [path=value ...]`: prints events as JSON lines, and last the report, the plan or the error.
+ */
 import * as Effect from "effect/Effect"
 import { plan } from "../../../src/executor/plan.ts"
 import { run } from "../../../src/executor/run.ts"
 import * as Pipeline from "../../../src/pipeline/pipeline.ts"
 import * as Store from "../../../src/store/store.ts"
-import { pipeline } from "./pipeline.ts"
 
-const [command, folder, ...settings] = process.argv.slice(2)
+const [command, file, folder, ...settings] = process.argv.slice(2)
+const { pipeline } = (await import(`./${file}`)) as { readonly pipeline: Pipeline.Pipeline<unknown, never> }
 const print = (value: unknown) => Effect.sync(() => process.stdout.write(`${JSON.stringify(value)}\n`))
 
 const main = Effect.gen(function* () {
