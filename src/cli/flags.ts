@@ -14,7 +14,7 @@ export const pipeline = Argument.String("pipeline").pipe(
 
 const setting = (text: string): Setting => {
   const at = text.indexOf("=")
-  if (at < 1) throw new Error(`"${text}" is not of the form path=value, as in --set ppo.learningRate=1e-4`)
+  if (at < 1) throw new Error("path=value, as in --set ppo.learningRate=1e-4")
   return { path: text.slice(0, at), value: text.slice(at + 1) }
 }
 
@@ -45,7 +45,7 @@ export const threads = Flag.Int("threads").pipe(
   Flag.withDescription("Threads of the CPU device; results do not depend on it (default: one for each core)"),
   Flag.filter(
     (n) => n >= 1,
-    (n) => `threads is a whole number from 1, not ${n}`
+    () => "a whole number from 1"
   ),
   Flag.optional
 )

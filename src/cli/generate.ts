@@ -36,13 +36,29 @@ const checks: ReadonlyArray<readonly [string, (input: GenerateInput) => boolean,
   ["--top-p", ({ topP }) => topP > 0 && topP <= 1, "above 0 and at most 1"]
 ]
 
+/** A checkpoint; what is there but is none is named. */
+const resolveCheckpoint = (reference: string) =>
+  Effect.catchTag(resolve(reference, { kind: "checkpoint" }), "LineageError", (error) =>
+    Effect.matchEffect(resolve(reference), {
+      onFailure: () => Effect.fail(error),
+      onSuccess: ({ artifact, port, stage }) =>
+        Effect.fail(
+          new CommandError({
+            place: reference,
+            message: `${stage}.${port} is a ${artifact.kind}, not a checkpoint`,
+            next: error.candidates.length === 0 ? "" : `Checkpoints are ${error.candidates.join(", ")}`
+          })
+        )
+    })
+  )
+
 /** Prints the continuations. */
 export const generate = Effect.fnUntraced(
   function* (input: GenerateInput) {
     for (const [flag, holds, wanted] of checks) {
       if (!holds(input)) return yield* new CommandError({ place: flag, message: `${flag} is ${wanted}`, next: "" })
     }
-    const { artifact } = yield* resolve(input.checkpoint, { kind: "checkpoint" })
+    const { artifact } = yield* resolveCheckpoint(input.checkpoint)
     const { source } = yield* Store
     const { tokenizer, weights } = yield* CheckpointPort.decode(artifact, source)
     const { context } = weights.config

@@ -24,9 +24,8 @@ export const loadPipeline = Effect.fnUntraced(function* (
   const full = path.resolve(file)
   const refuse = (message: string, next: string, place = "") => new CommandError({ place, message, next })
   const stat = statSync(full, { throwIfNoEntry: false })
-  if (stat === undefined) return yield* refuse(`there is no file ${file}`, alternatives(full))
-  if (stat.isDirectory())
-    return yield* refuse(`${file} is a folder, a pipeline is a file`, alternatives(path.join(full, "x.ts")))
+  if (stat === undefined) return yield* refuse(`there is no file ${file}`, alternatives(path.dirname(full), full))
+  if (stat.isDirectory()) return yield* refuse(`${file} is a folder, a pipeline is a file`, alternatives(full))
   const module = yield* Effect.tryPromise({
     try: () => import(pathToFileURL(full).href) as Promise<{ readonly default?: unknown }>,
     catch: (cause) => importFailure(file, cause)
@@ -54,8 +53,8 @@ export const loadGraph = Effect.fnUntraced(function* (
   return yield* build((yield* loadPipeline(file)) as AnyPipeline<Device>, settings)
 })
 
-/** Pipelines that may have been meant. */
-const alternatives = (missing: string): string => {
+/** Pipelines in a folder, those with a name near a missing one's first. */
+const alternatives = (folder: string, missing = ""): string => {
   const relative = (file: string) => path.relative(process.cwd(), file)
   const inFolder = (folder: string): ReadonlyArray<string> => {
     try {
@@ -66,8 +65,8 @@ const alternatives = (missing: string): string => {
       return []
     }
   }
-  const known = [...new Set([path.dirname(missing), path.resolve("pipelines")].flatMap(inFolder))].map(relative)
-  const near = nearest(relative(missing), known)
+  const known = [...new Set([folder, path.resolve("pipelines")].flatMap(inFolder))].map(relative)
+  const near = missing === "" ? [] : nearest(relative(missing), known)
   if (near.length > 0) return `Did you mean ${near.join(" or ")}?`
   return known.length === 0
     ? "Name a TypeScript file whose default export is a pipeline."

@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Predicate from "effect/Predicate"
 import { makeRunMain } from "effect/Runtime"
 import { ptmflow } from "./commands.ts"
 import { failureOf } from "./failure.ts"
@@ -34,20 +35,17 @@ const presenter: CliOutput.Presenter = {
       case "Version":
         return printLines([event.version])
       case "InvalidInvocation":
-        return toErrors(
-          event.errors.flatMap((error, at) =>
-            usageLines(error, at === event.errors.length - 1 ? event.commandPath : [])
-          )
-        )
+        return toErrors(event.errors.flatMap((error) => usageLines(error, event.commandPath)))
     }
   }
 }
 
-const usageLines = (error: NonShowHelpErrors, path: ReadonlyArray<string>) =>
-  failureLines(
-    { message: error.message.trim(), place: "", next: path.length === 0 ? "" : `See ${path.join(" ")} --help` },
-    viewOf(process.stderr)
-  )
+const usageLines = (error: NonShowHelpErrors, path: ReadonlyArray<string>) => {
+  const near = "suggestions" in error ? error.suggestions : []
+  const [message = ""] = error.message.trim().split("\n\n")
+  const next = near.length > 0 ? `Did you mean ${near.join(" or ")}?` : `See ${path.join(" ")} --help`
+  return failureLines({ message: message.replace("subcommand", "command"), place: "", next }, viewOf(process.stderr))
+}
 
 /** What operators log goes to standard error: standard output is the command's. */
 const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
@@ -85,6 +83,8 @@ const runMain = makeRunMain(({ fiber, teardown }) => {
   })
 })
 
+const tagOf = (error: unknown): unknown => (Predicate.hasProperty(error, "_tag") ? error._tag : undefined)
+
 /** Runs the command that `args` name, and exits. */
 export const main = (args: ReadonlyArray<string>, version: string): void => {
   const options = args.slice(0, args.includes("--") ? args.indexOf("--") : args.length)
@@ -94,10 +94,9 @@ export const main = (args: ReadonlyArray<string>, version: string): void => {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 141 : 1))
 
   const tell = (cause: Cause.Cause<unknown>) => {
-    const error = Cause.squash(cause)
     // Wrong arguments have been told by the presenter, and failed stages by the run's own lines.
-    const told = error instanceof Error && ["ShowHelp", "RunError"].includes(error.name)
-    if (Cause.hasInterruptsOnly(cause) || (told && !debug)) return Effect.void
+    const told = tagOf(Cause.squash(cause)) === "ShowHelp" || (tagOf(Cause.squash(cause)) === "RunError" && !debug)
+    if (Cause.hasInterruptsOnly(cause) || told) return Effect.void
     if (debug) return toErrors([Cause.pretty(cause)])
     return toErrors(failureLines(failureOf(cause, process.cwd()), viewOf(process.stderr)))
   }

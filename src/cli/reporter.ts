@@ -11,6 +11,7 @@ import type * as Scope from "effect/Scope"
 import { Event } from "../executor/event.ts"
 import type { Graph } from "../pipeline/graph.ts"
 import { canRewrite, viewOf } from "./output.ts"
+import { withoutStack } from "./render/failure.ts"
 import { historyLines } from "./render/history.ts"
 import { liveLines } from "./render/live.ts"
 import { plainLines } from "./render/plain.ts"
@@ -24,6 +25,13 @@ export type OnEvent = (event: Event) => Effect.Effect<void>
 /** What shows a run of this graph, until the scope closes. */
 export const make = (graph: Graph<unknown>, json: boolean): Effect.Effect<OnEvent, never, Scope.Scope> =>
   json ? jsonReporter : canRewrite() ? terminalReporter(graph) : logReporter(graph)
+
+/** A defect's message has a stack: a person is told the first place in code of their own. */
+const brief = (event: Event): Event => {
+  if (event._tag !== "StageFailed") return event
+  const { message, place } = withoutStack(event.message, process.cwd())
+  return { ...event, message: place === "" ? message : `${message}\nat ${place}` }
+}
 
 const EventLine = Schema.fromJsonString(Schema.toCodecJson(Event))
 
@@ -45,7 +53,7 @@ const logReporter = Effect.fnUntraced(function* (graph: Graph<unknown>) {
   return (event: Event) =>
     Effect.map(Clock.currentTimeMillis, (now) => {
       fold(state, event, now)
-      const lines = plainLines(state, event, now, written)
+      const lines = plainLines(state, brief(event), now, written)
       if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`)
     })
 })
@@ -85,15 +93,14 @@ const terminalReporter = Effect.fnUntraced(function* (graph: Graph<unknown>) {
       })
   )
   const view = () => ({ columns: screen.columns() - 1, style })
-  const redraw = Effect.map(Clock.currentTimeMillis, (now) => {
-    if (state.running.size > 0) screen.draw(liveLines(state, now, screen.rows(), view()))
-  })
-  yield* Effect.forkScoped(Effect.repeat(redraw, Schedule.spaced(frame)))
+  const redraw = (now: number) =>
+    screen.draw(state.running.size > 0 ? liveLines(state, now, screen.rows(), view()) : [])
+  yield* Effect.forkScoped(Effect.repeat(Effect.map(Clock.currentTimeMillis, redraw), Schedule.spaced(frame)))
   return (event: Event) =>
     Effect.map(Clock.currentTimeMillis, (now) => {
       fold(state, event, now)
-      const lines = historyLines(state, event, view())
-      if (event._tag === "RunFinished") screen.draw([])
-      screen.print(lines)
+      if (event._tag === "StageProgress" && event.resumed !== true) return
+      screen.print(historyLines(state, brief(event), view()))
+      redraw(now)
     })
 })

@@ -27,7 +27,8 @@ export const failureLines = ({ message, next, place }: Failure, { columns, style
   ]
 }
 
-const frame = /^\s+at (?:.*? \()?(?:file:\/\/)?(.+?:\d+:\d+)\)?$/
+const frame = /^ {4}at .*(?::\d+:\d+|<anonymous>)\)?$/
+const placeOf = /^ {4}at (?:async )?(?:.*? \()?(?:file:\/\/)?(.+?:\d+:\d+)\)?$/
 
 /**
  * A stack as the message above it and the first place in code of the user's own: not of Node, nor of a package. Paths below `folder` are
@@ -38,7 +39,7 @@ export const withoutStack = (text: string, folder: string): { readonly message: 
   const start = lines.findIndex((line) => frame.test(line))
   const shorten = (path: string) => path.replaceAll("file://", "").replaceAll(`${folder}/`, "")
   if (start < 0) return { message: shorten(text), place: "" }
-  const places = lines.slice(start).flatMap((line) => frame.exec(line)?.[1] ?? [])
-  const own = places.find((place) => !place.startsWith("node:") && !place.includes("/node_modules/"))
+  const places = lines.slice(start).flatMap((line) => placeOf.exec(line)?.[1] ?? [])
+  const own = places.find((place) => !place.includes("node:") && !place.includes("/node_modules/"))
   return { message: shorten(lines.slice(0, start).join("\n")).trimEnd(), place: shorten(own ?? "") }
 }

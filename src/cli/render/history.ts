@@ -13,6 +13,8 @@ import { count, duration } from "./quantity.ts"
 import type { View } from "./view.ts"
 import { cut, pad, printable, width, wrap } from "./width.ts"
 
+type RunFinished = Extract<Event, { readonly _tag: "RunFinished" }>
+
 /** More rows than this are not drawn before a run; `plan` draws them all. */
 const mostRows = 60
 
@@ -32,7 +34,12 @@ export const historyLines = (state: Progress, event: Event, view: View): Readonl
     case "StageFailed":
       return failure(event, view)
     case "RunFinished":
-      return [...unfinishedRounds(state, view), ...skipped(state, view), ...closing(event, view)]
+      return [
+        ...unfinishedRounds(state, view),
+        ...stopped(state, event, view),
+        ...skipped(state, view),
+        ...closing(state, event, view)
+      ]
     default:
       return []
   }
@@ -122,14 +129,22 @@ const skipped = (state: Progress, { columns, style }: View): ReadonlyArray<strin
   return [cut(style.faint(` – not run, what they need failed: ${rows.map(({ name }) => name).join(", ")}`), columns)]
 }
 
-const closing = (event: Extract<Event, { _tag: "RunFinished" }>, { columns, style }: View): ReadonlyArray<string> => {
-  const sign =
-    event.status === "succeeded" ? style.good("✓") : event.status === "failed" ? style.bad("✗") : style.due("■")
-  return [cut(` ${sign} ${style.strong(closingText(event))}`, columns)]
+const stopped = (state: Progress, { status }: RunFinished, { columns, style }: View): ReadonlyArray<string> =>
+  status !== "interrupted"
+    ? []
+    : [...state.running].map(([stage, { step, steps }]) => {
+        const at = step === undefined ? "" : ` at step ${step}${steps === undefined ? "" : ` of ${steps}`}`
+        return cut(` ${style.due("■")} ${stage} stopped${at}`, columns)
+      })
+
+const closing = (state: Progress, event: RunFinished, { columns, style }: View): ReadonlyArray<string> => {
+  const colours = { succeeded: style.good("✓"), failed: style.bad("✗"), interrupted: style.due("■") }
+  const idle = event.ran + event.failed + event.skipped + state.running.size === 0
+  return [...(idle ? [] : [""]), cut(` ${colours[event.status]} ${style.strong(closingText(event))}`, columns)]
 }
 
 /** A run's end in words. */
-export const closingText = (event: Extract<Event, { _tag: "RunFinished" }>): string => {
+export const closingText = (event: RunFinished): string => {
   const { failed, ran, reused, seconds, skipped, status } = event
   if (status === "succeeded" && ran === 0)
     return `nothing to do: ${count(reused, "stage")} reused in ${duration(seconds)}`

@@ -50,7 +50,7 @@ export const plainLines = (state: Progress, event: Event, now: number, written: 
         )
       ]
     case "StageFailed":
-      return [`failed ${event.stage} (${event.cause}): ${printable(event.message)}`]
+      return [`failed ${event.stage} (${event.cause}): ${printable(event.message).replaceAll("\n", "\n  ")}`]
     case "StageSkipped":
       return [`skipped ${event.stage}: ${event.because} failed`]
     case "RunFinished":

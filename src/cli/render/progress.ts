@@ -92,7 +92,8 @@ export const fold = (state: Progress, event: Event, now: number): void => {
       state.planned.set(event.stage, { action: event.action, reasons: event.reasons, seconds: event.seconds })
       return
     case "StageReused":
-      return end(event.stage, "reused", 0, event.metrics)
+      end(event.stage, "reused", 0, event.metrics)
+      return
     case "StageWaiting": {
       const { host, pid } = event
       state.running.set(event.stage, {
@@ -120,11 +121,14 @@ export const fold = (state: Progress, event: Event, now: number): void => {
       return
     }
     case "StageFinished":
-      return end(event.stage, "finished", event.seconds, event.metrics)
+      end(event.stage, "finished", event.seconds, event.metrics)
+      return
     case "StageFailed":
-      return end(event.stage, "failed", 0, {})
+      end(event.stage, "failed", 0, {})
+      return
     case "StageSkipped":
-      return end(event.stage, "skipped", 0, {})
+      end(event.stage, "skipped", 0, {})
+      return
   }
 }
 

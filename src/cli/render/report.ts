@@ -38,10 +38,15 @@ const figureLines = (figures: ReadonlyArray<Figure>, { columns, style }: View): 
   const rests = widest(rows.map(({ rest }) => rest))
   const units = widest(rows.map(({ unit }) => unit))
   const names = Math.min(widest(rows.map(({ name }) => name)), columns - wholes - rests - units - 6)
-  return rows.map(({ name, note, rest, unit, whole }) => {
+  const start = names + wholes + rests + units + 8
+  const besideValue = columns - start >= 24
+  const noteRoom = besideValue ? columns - start : columns - 6
+  return rows.flatMap(({ name, note, rest, unit, whole }) => {
     const value = style.strong(padStart(whole, wholes) + pad(rest, rests))
-    const line = `  ${pad(cut(name, names), names)}  ${value}  ${pad(unit, units)}  ${style.faint(note)}`
-    return cut(line, columns).trimEnd()
+    const line = `  ${pad(cut(name, names), names)}  ${value}  ${pad(unit, units)}`
+    const [first = "", ...others] = note === "" ? [] : wrap(note, noteRoom).map(style.faint)
+    if (besideValue) return [`${line}  ${first}`.trimEnd(), ...others.map((text) => `${" ".repeat(start)}${text}`)]
+    return [line.trimEnd(), ...[first, ...others].filter((text) => text !== "").map((text) => `      ${text}`)]
   })
 }
 
