@@ -1,6 +1,10 @@
 /**
  * The modules of a project, read with esbuild: which file imports which, and what each says without its types.
  *
+ * What is not seen, and so must be said by an operator's `version`: installed packages (by their names and what is used of them they count,
+ * by their contents they do not), modules whose name is computed, and files that code opens by itself. Sources of kernels are in the device's
+ * numerics class.
+ *
  * @since 0.1.0
  */
 import { existsSync, readFileSync } from "node:fs"

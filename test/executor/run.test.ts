@@ -156,6 +156,34 @@ describe("run", () => {
     )
   )
 
+  it.effect("a damaged blob fails the stage that reads it, and the next run makes it again", () =>
+    inNewStore(
+      Effect.gen(function* () {
+        const report = yield* start(diamond)
+        const { folder } = yield* Store
+        // Another folder, as values of this one are still in memory.
+        const copy = path.join(path.dirname(folder), "copy")
+        fs.cpSync(folder, copy, { recursive: true })
+        const { digest } = report.stages.find(({ stage }) => stage === "half")!.artifacts["n"]!.parts["json"]!
+        const file = path.join(copy, "objects", digest.slice(0, 2), digest)
+        fs.chmodSync(file, 0o644)
+        fs.writeFileSync(file, "3")
+        const inCopy = Effect.provide(layer(copy), { local: true })
+        assert.deepStrictEqual(ran(yield* inCopy(start(diamond))), [])
+        const error = yield* Effect.flip(inCopy(start(diamond, { b: 11 })))
+        if (error._tag !== "RunError") return assert.fail(error.message)
+        assert.deepStrictEqual(
+          error.failures.map(({ cause, stage }) => [stage, cause]),
+          [["sum", "ArtifactError"]]
+        )
+        assert.include(error.message, digest)
+        const healed = yield* inCopy(start(diamond, { b: 11 }))
+        assert.deepStrictEqual(ran(healed), ["half", "sum", "last"])
+        assert.strictEqual(yield* inCopy(numberOf(healed, "result")), 24)
+      })
+    )
+  )
+
   it.effect("plan says what run does, and why, in the same words", () =>
     inNewStore(
       Effect.gen(function* () {
