@@ -79,7 +79,9 @@ export const decode = (bytes: Uint8Array): ReadonlyMap<string, NamedTensor> => {
       throw fail(name, `bytes ${from}..${to} do not hold shape [${shape.join(", ")}] inside the file`)
     }
     const start = 8 + length + from
-    tensors.set(name, { name, shape, values: new Float32Array(bytes.slice(start, start + 4 * count).buffer) })
+    // A copy, as the tensor may not be aligned in the file; slice of a Buffer would be a view.
+    const copy = new Uint8Array(bytes.subarray(start, start + 4 * count))
+    tensors.set(name, { name, shape, values: new Float32Array(copy.buffer) })
   }
   return tensors
 }
