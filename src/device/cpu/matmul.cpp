@@ -8,6 +8,17 @@ constexpr long MC = 96;    // rows of a packed A block: MC x KC stays in L2
 constexpr long NC = 4096;  // columns of packed B, shared by all workers
 constexpr long smallM = 8; // up to here B is read where it lies
 
+constexpr long packedElements = 2L << 20;  // of B at once: fewer barriers the more fit
+
+long packedColumns(long n) { return roundUp(n < NC ? n : NC, NR); }
+
+// How many rows of op(b) are packed at once: whole blocks of KC.
+long packedDepth(long n, long k) {
+  const long blocks = packedElements / (packedColumns(n) * KC);
+  const long depth = (blocks < 1 ? 1 : blocks) * KC;
+  return depth < k ? depth : k;
+}
+
 // dst[k][NR] for columns j0.. of op(b), rows k0.. k0 + depth.
 void packB(const Gemm& g, long k0, long depth, long j0, real* dst) {
   const long width = g.n - j0 < NR ? g.n - j0 : NR;
@@ -137,7 +148,7 @@ void directColumns(const Gemm& g, long j0) {
 Scratch gemmScratch(long m, long n, long k) {
   (void)m;
   const long depth = k < KC ? k : KC;
-  return {uint64_t(depth * roundUp(n < NC ? n : NC, NR)) * sizeof(real), uint64_t((MC + MR) * depth) * sizeof(real)};
+  return {uint64_t(packedDepth(n, k) * packedColumns(n)) * sizeof(real), uint64_t((MC + MR) * depth) * sizeof(real)};
 }
 
 void gemm(Worker& worker, const Gemm& g) {
@@ -158,28 +169,34 @@ void gemm(Worker& worker, const Gemm& g) {
   const long height = roundUp((g.m + rowTasks - 1) / rowTasks, MR);
   rowTasks = (g.m + height - 1) / height;
 
+  const long packed = packedDepth(g.n, g.k);
   for (long n0 = 0; n0 < g.n; n0 += NC) {
     const long panels = ((g.n - n0 < NC ? g.n - n0 : NC) + NR - 1) / NR;
     long columnTasks = 1;
     while (rowTasks * columnTasks < 2 * worker.count && panels / (2 * columnTasks) >= 4) columnTasks *= 2;
-    for (long k0 = 0; k0 < g.k; k0 += KC) {
-      const long depth = g.k - k0 < KC ? g.k - k0 : KC;
-      const bool first = k0 == 0, last = k0 + depth >= g.k;
-      const long packTasks = (panels + 7) / 8;
-      forTasks(worker, packTasks, [&](long task) {
-        const long end = (task + 1) * 8 < panels ? (task + 1) * 8 : panels;
-        for (long p = task * 8; p < end; p++) packB(g, k0, depth, n0 + p * NR, sharedB + p * depth * NR);
+    for (long group = 0; group < g.k; group += packed) {
+      const long groupEnd = group + packed < g.k ? group + packed : g.k;
+      const auto depthAt = [&](long k0) { return groupEnd - k0 < KC ? groupEnd - k0 : KC; };
+      const auto panelAt = [&](long k0, long p) { return sharedB + (k0 - group) * panels * NR + p * depthAt(k0) * NR; };
+      const long blocks = (groupEnd - group + KC - 1) / KC, packTasks = (panels + 7) / 8;
+      forTasks(worker, packTasks * blocks, [&](long task) {
+        const long k0 = group + task / packTasks * KC, from = task % packTasks * 8;
+        const long end = from + 8 < panels ? from + 8 : panels;
+        for (long p = from; p < end; p++) packB(g, k0, depthAt(k0), n0 + p * NR, panelAt(k0, p));
       });
       forTasks(worker, rowTasks * columnTasks, [&](long task) {
         const long i0 = task / columnTasks * height;
         const long column = task % columnTasks;
         const long rows = g.m - i0 < height ? g.m - i0 : height;
-        packA(g, k0, depth, i0, rows, ownA);
         const long from = panels * column / columnTasks, to = panels * (column + 1) / columnTasks;
-        for (long p = from; p < to; p++)
-          for (long i = 0; i < rows; i += MR)
-            tile<MR>(g, ownA + i * depth, 1, MR, sharedB + p * depth * NR, NR, depth, i0 + i, rows - i < MR ? rows - i : MR,
-                     n0 + p * NR, first, last);
+        for (long k0 = group; k0 < groupEnd; k0 += KC) {
+          const long depth = depthAt(k0);
+          packA(g, k0, depth, i0, rows, ownA);
+          for (long p = from; p < to; p++)
+            for (long i = 0; i < rows; i += MR)
+              tile<MR>(g, ownA + i * depth, 1, MR, panelAt(k0, p), NR, depth, i0 + i, rows - i < MR ? rows - i : MR, n0 + p * NR,
+                       k0 == 0, k0 + depth >= g.k);
+        }
       });
     }
   }

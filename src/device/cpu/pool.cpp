@@ -20,7 +20,7 @@ void Barrier::wait() {
     }
     return;
   }
-  for (int spin = 0; spin < 20000; spin++) {
+  for (int spin = 0; spin < 4000; spin++) {
     if (phase_.load(std::memory_order_acquire) != phase) return;
     RELAX();
   }
