@@ -129,4 +129,10 @@ const decode = Effect.fnUntraced(function* (artifact: Artifact, source: BlobSour
 })
 
 /** The port of checkpoints. */
-export const CheckpointPort: Port<Checkpoint> = { kind: "checkpoint", contract: { version: 1 }, encode, decode }
+export const CheckpointPort: Port<Checkpoint> = {
+  kind: "checkpoint",
+  contract: { version: 1 },
+  resident: true,
+  encode,
+  decode
+}

@@ -16,6 +16,7 @@ const PART = "tokenizer.json"
 
 /** The port of tokenizers. The digest is of the JSON value of the file, not of how it is spaced. */
 export const TokenizerPort: Port<Tokenizer> = {
+  resident: true,
   kind: "tokenizer",
   contract: "tokenizer.json",
   encode: (tokenizer, sink) =>
