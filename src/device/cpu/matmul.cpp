@@ -3,199 +3,246 @@
 
 namespace {
 
-constexpr long KC = 256;   // depth of a packed block: a B panel of KC x NR stays in L1
-constexpr long MC = 96;    // rows of a packed A block: MC x KC stays in L2
-constexpr long NC = 4096;  // columns of packed B, shared by all workers
-constexpr long smallM = 8; // up to here B is read where it lies
+constexpr long KC = 384;        // most that a packed block is deep: a B panel of KC x NR stays in L1
+constexpr long MC = 16 * MR;    // rows of A that stay in L2 while the panels of B pass
+constexpr long NC = 256 * NR;   // columns of packed B, shared by all workers
+constexpr long panelGroup = 32; // panels of a task, at most
+constexpr long smallM = 16;     // up to here each worker packs, at most, its own panels of B
 
-constexpr long packedElements = 2L << 20;  // of B at once: fewer barriers the more fit
+INLINE long divideUp(long a, long b) { return (a + b - 1) / b; }
+
+// k in equal blocks of at most KC.
+long depthOf(long k) { return divideUp(k, divideUp(k, KC)); }
+
+constexpr long packedElements = 1L << 19; // of B at once: fewer barriers the more fit, but all should stay in a shared cache
 
 long packedColumns(long n) { return roundUp(n < NC ? n : NC, NR); }
 
-// How many rows of op(b) are packed at once: whole blocks of KC.
+// How many rows of op(b) are packed at once: whole blocks.
 long packedDepth(long n, long k) {
-  const long blocks = packedElements / (packedColumns(n) * KC);
-  const long depth = (blocks < 1 ? 1 : blocks) * KC;
+  const long deep = depthOf(k), blocks = packedElements / (packedColumns(n) * deep);
+  const long depth = (blocks < 1 ? 1 : blocks) * deep;
   return depth < k ? depth : k;
 }
 
-// dst[k][NR] for columns j0.. of op(b), rows k0.. k0 + depth.
-void packB(const Gemm& g, long k0, long depth, long j0, real* dst) {
-  const long width = g.n - j0 < NR ? g.n - j0 : NR;
-  if (!g.transposeB) {
-    const real* src = g.b + k0 * g.strideB + j0;
-    for (long k = 0; k < depth; k++, src += g.strideB, dst += NR) {
-      if (width == NR) {
-        for (int v = 0; v < NV; v++) store(dst + v * VL, load(src + v * VL));
-      } else {
-        for (long j = 0; j < NR; j++) dst[j] = j < width ? src[j] : real(0);
-      }
-    }
+// dst[panel][k][NR] for `panels` panels of columns j0.. of op(b), rows k0.. k0 + depth; 0 past the last column.
+void packB(const Gemm& g, long k0, long depth, long j0, long panels, real* dst) {
+  const long width = g.n - j0 < panels * NR ? g.n - j0 : panels * NR;
+  if (width < panels * NR) memset(dst + (panels - 1) * depth * NR, 0, size_t(depth * NR) * sizeof(real));
+  if (g.transposeB) {
+    for (long j = 0; j < width; j += NR, dst += depth * NR)
+      transpose(g.b + (j0 + j) * g.strideB + k0, g.strideB, width - j < NR ? width - j : NR, depth, dst, NR);
     return;
   }
-  for (long j = 0; j < NR; j++) {
-    const real* src = g.b + (j0 + j) * g.strideB + k0;
-    for (long k = 0; k < depth; k++) dst[k * NR + j] = j < width ? src[k] : real(0);
+  // Row after row over all panels: columns one below the other are pages apart.
+  const real* src = g.b + k0 * g.strideB + j0;
+  for (long k = 0; k < depth; k++, src += g.strideB, dst += NR) {
+    long j = 0;
+    for (; j + NR <= width; j += NR) memcpy(dst + j * depth, src + j, NR * sizeof(real));
+    if (j < width) memcpy(dst + j * depth, src + j, size_t(width - j) * sizeof(real));
   }
 }
 
-// dst[panel][k][MR] for rows i0.. of op(a).
+// dst[panel][k][MR] for rows i0.. of op(a). A row of dst is written by whole vectors, the next row over what was too much: dst needs VL
+// elements of slack.
 void packA(const Gemm& g, long k0, long depth, long i0, long rows, real* dst) {
   for (long panel = 0; panel < rows; panel += MR, dst += depth * MR) {
     const long height = rows - panel < MR ? rows - panel : MR;
     if (g.transposeA) {
       const real* src = g.a + k0 * g.strideA + i0 + panel;
       for (long k = 0; k < depth; k++, src += g.strideA) {
-        for (long i = 0; i < MR; i++) dst[k * MR + i] = i < height ? src[i] : real(0);
+        if (height == MR) memcpy(dst + k * MR, src, MR * sizeof(real));
+        else memcpy(dst + k * MR, src, size_t(height) * sizeof(real));
       }
-    } else {
-      for (long i = 0; i < MR; i++) {
-        const real* src = g.a + (i0 + panel + i) * g.strideA + k0;
-        if (i < height) {
-          for (long k = 0; k < depth; k++) dst[k * MR + i] = src[k];
-        } else {
-          for (long k = 0; k < depth; k++) dst[k * MR + i] = real(0);
+      continue;
+    }
+    const real* src = g.a + (i0 + panel) * g.strideA + k0;
+    long k = 0;
+    for (; height == MR && k + VL <= depth; k += VL)
+      for (int first = 0; first < MR; first += VL) {
+        vec block[VL];
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++) block[i] = first + i < MR ? load(src + (first + i) * g.strideA + k) : vec{};
+        transposeBlock(block);
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++) {
+          if (first + VL <= MR || MR - first == VL) store(dst + (k + i) * MR + first, block[i]);
+          else if (first == 0) store(dst + (k + i) * MR, block[i]);
+          else storePart(dst + (k + i) * MR + first, block[i], MR - first);
         }
       }
-    }
+    for (; k < depth; k++)
+      for (long i = 0; i < height; i++) dst[k * MR + i] = src[i * g.strideA + k];
   }
 }
 
-INLINE void finish(const Gemm& g, long i, long j, long width, vec value, bool last) {
-  real* out = g.c + i * g.strideC + j;
-  if (last) {
-    if (g.bias != nullptr) value += loadPart(g.bias + j, width);
-    if (g.activation == activation_gelu) {
-      if (g.pre != nullptr) storePart(g.pre + i * g.strideC + j, value, width);
-      value = gelu(value);
-    } else if (g.activation == activation_geluGradient) {
-      value *= geluDerivative(loadPart(g.pre + i * g.strideC + j, width));
-    } else if (g.residual != nullptr) {
-      value += loadPart(g.residual + i * g.strideC + j, width);
-    }
-  }
-  storePart(out, value, width);
-}
-
-template <int ROWS>
-INLINE void tile(const Gemm& g, const real* a, long rowA, long stepA, const real* b, long rowB, long depth, long i0, long rows,
-                 long j0, bool first, bool last) {
-  vec acc[ROWS][NV];
-  const long width = g.n - j0;
-  const bool whole = width >= NR && rows == ROWS;
-  if (first && !g.accumulate) {
+// c = fresh ? 0 : c, then c += a . b, for a register tile.
+template <int ROWS, int VECTORS = NV>
+void tile(const real* a, long rowA, long stepA, const real* b, long rowB, long depth, real* c, long rowC, bool fresh) {
+  vec acc[ROWS][VECTORS];
 #pragma GCC unroll 16
-    for (int i = 0; i < ROWS; i++)
-#pragma GCC unroll 8
-      for (int v = 0; v < NV; v++) acc[i][v] = vec{};
-  } else if (whole) {
-#pragma GCC unroll 16
-    for (int i = 0; i < ROWS; i++)
-#pragma GCC unroll 8
-      for (int v = 0; v < NV; v++) acc[i][v] = load(g.c + (i0 + i) * g.strideC + j0 + v * VL);
-  } else {
-    for (int i = 0; i < ROWS; i++)
-      for (int v = 0; v < NV; v++) {
-        const long part = width - v * VL;
-        acc[i][v] = i < rows && part > 0 ? loadPart(g.c + (i0 + i) * g.strideC + j0 + v * VL, part) : vec{};
-      }
-  }
-  multiplyTile<ROWS>(acc, a, rowA, stepA, b, rowB, depth);
-  for (long i = 0; i < rows; i++)
-    for (int v = 0; v < NV; v++) {
-      const long part = width - v * VL;
-      if (part > 0) finish(g, i0 + i, j0 + v * VL, part, acc[i][v], last);
-    }
-}
-
-// B where it lies: columns in tasks of NR, all of k at once. Same chain per element as the packed way.
-template <int ROWS>
-void direct(const Gemm& g, long j0) {
-  if (g.n - j0 >= NR) {
-    tile<ROWS>(g, g.a, g.strideA, 1, g.b + j0, g.strideB, g.k, 0, ROWS, j0, true, true);
-    return;
-  }
-  // The last columns: a row of B may end before the vector does.
-  const long width = g.n - j0;
-  vec acc[ROWS][NV] = {};
-  for (long k = 0; k < g.k; k++)
-    for (int v = 0; v < NV; v++) {
-      const long part = width - v * VL;
-      if (part <= 0) break;
-      const vec right = loadPart(g.b + k * g.strideB + j0 + v * VL, part);
-      for (int i = 0; i < ROWS; i++) acc[i][v] += splat(g.a[i * g.strideA + k]) * right;
-    }
   for (int i = 0; i < ROWS; i++)
-    for (int v = 0; v < NV; v++)
-      if (width - v * VL > 0) finish(g, i, j0 + v * VL, width - v * VL, acc[i][v], true);
+#pragma GCC unroll 16
+    for (int v = 0; v < VECTORS; v++) acc[i][v] = fresh ? vec{} : load(c + i * rowC + v * VL);
+  multiplyTile<ROWS, VECTORS>(acc, a, rowA, stepA, b, rowB, depth);
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 16
+    for (int v = 0; v < VECTORS; v++) store(c + i * rowC + v * VL, acc[i][v]);
 }
 
-void directColumns(const Gemm& g, long j0) {
-  switch (g.m) {
-    case 1: return direct<1>(g, j0);
-    case 2: return direct<2>(g, j0);
-    case 3: return direct<3>(g, j0);
-    case 4: return direct<4>(g, j0);
-    case 5: return direct<5>(g, j0);
-    case 6: return direct<6>(g, j0);
-    case 7: return direct<7>(g, j0);
-    default: return direct<8>(g, j0);
+typedef void Tile(const real*, long, long, const real*, long, long, real*, long, bool);
+template <int... ROWS>
+Tile* tileOf(long rows, std::integer_sequence<int, ROWS...>) {
+  static Tile* const tiles[] = {tile<ROWS + 1>...};
+  return tiles[rows - 1];
+}
+
+// The epilogue: finished sums (rows of NR) to `c`. WHOLE: all NR columns are there.
+template <bool WHOLE>
+void finish(const Gemm& g, long i0, long rows, long j0, long width, const real* sums) {
+  for (long i = 0; i < rows; i++)
+    for (long v = 0; v < NV; v++) {
+      const long at = (i0 + i) * g.strideC + j0 + v * VL, n = WHOLE ? VL : width - v * VL;
+      if (n <= 0) break;
+      vec value = load(sums + i * NR + v * VL);
+      if (g.bias != nullptr) value += loadPart(g.bias + j0 + v * VL, n);
+      if (g.activation == activation_gelu) {
+        if (g.pre != nullptr) storePart(g.pre + at, value, n);
+        value = gelu(value);
+      } else if (g.activation == activation_geluGradient) {
+        value *= geluDerivative(loadPart(g.pre + at, n));
+      } else if (g.residual != nullptr) {
+        value += loadPart(g.residual + at, n);
+      }
+      storePart(g.c + at, value, n);
+    }
+}
+
+// Rows of op(a), in tiles of `height`: element (i, k) is at a[i / height * tile + i % height * row + k * step].
+struct Rows {
+  const real* a;
+  long height, tile, row, step;
+};
+
+// Rows i0.. i0 + rows of c against one panel of b, columns j0.., depths k0.. k0 + depth.
+void strip(const Gemm& g, long i0, long rows, const Rows& left, long j0, const real* b, long rowB, long k0, long depth) {
+  const long width = g.n - j0 < NR ? g.n - j0 : NR;
+  const bool fresh = k0 == 0 && !g.accumulate, last = k0 + depth == g.k;
+  const bool plain = g.bias == nullptr && g.residual == nullptr && g.activation == activation_none;
+  for (long i = 0; i < rows; i += left.height) {
+    const long height = rows - i < left.height ? rows - i : left.height;
+    const real* a = left.a + i / left.height * left.tile;
+    real* c = g.c + (i0 + i) * g.strideC + j0;
+    // What the store will touch is fetched while the product is made.
+    for (long r = 0; r < height; r++) {
+      const long at = r * g.strideC;
+      __builtin_prefetch(c + at, 1);
+      if (last && g.pre != nullptr) __builtin_prefetch(g.pre + (i0 + i) * g.strideC + j0 + at);
+      if (last && g.residual != nullptr) __builtin_prefetch(g.residual + (i0 + i) * g.strideC + j0 + at);
+    }
+    Tile* multiply = height == MR ? tile<MR> : tileOf(height, std::make_integer_sequence<int, MR>());
+    if (width == NR && (plain || !last)) {
+      multiply(a, left.row, left.step, b, rowB, depth, c, g.strideC, fresh);
+      continue;
+    }
+    alignas(64) real sums[MR * NR];
+    if (!fresh)
+      for (long r = 0; r < height; r++)
+        for (long j = 0; j < NR; j++) sums[r * NR + j] = j < width ? c[r * g.strideC + j] : real(0);
+    multiply(a, left.row, left.step, b, rowB, depth, sums, NR, fresh);
+    if (last) {
+      (width == NR ? finish<true> : finish<false>)(g, i0 + i, height, j0, width, sums);
+    } else {
+      for (long r = 0; r < height; r++) memcpy(c + r * g.strideC, sums + r * NR, size_t(width) * sizeof(real));
+    }
   }
+}
+
+// Panels that are read together, so that each page of B is visited for more than one cache line.
+constexpr long panelsAtOnce = 4;
+
+// Up to three rows: panelsAtOnce panels read where they lie, with as many sums in registers as keep the multipliers busy.
+template <int ROWS>
+void wide(const Gemm& g, long j0) {
+  constexpr int VECTORS = ROWS == 1 ? panelsAtOnce * NV : 2 * NV;
+  alignas(64) real sums[ROWS * panelsAtOnce * NR];
+  for (long part = 0; part < panelsAtOnce * NR; part += VECTORS * VL)
+    tile<ROWS, VECTORS>(g.a, g.strideA, 1, g.b + j0 + part, g.strideB, g.k, sums + part, panelsAtOnce * NR, true);
+  for (long panel = 0; panel < panelsAtOnce; panel++) {
+    alignas(64) real one[ROWS * NR];
+    for (long i = 0; i < ROWS; i++) memcpy(one + i * NR, sums + i * panelsAtOnce * NR + panel * NR, NR * sizeof(real));
+    finish<true>(g, 0, ROWS, j0 + panel * NR, NR, one);
+  }
+}
+
+// Few rows: a worker reads some panels where they lie or packs them for itself, and there is no second phase to wait for.
+void few(Worker& worker, const Gemm& g) {
+  const long deep = depthOf(g.k);
+  // Tiles of like height: a tile of one or two rows would wait for its own sums.
+  const long height = divideUp(g.m, divideUp(g.m, MR));
+  const bool direct = g.m <= 8 && !g.transposeB;
+  const bool oneTile = g.m <= 3 && direct && !g.transposeA && !g.accumulate;
+  real* own = reinterpret_cast<real*>(worker.ownScratch);
+  forTasks(worker, divideUp(g.n, panelsAtOnce * NR), [&](long task) {
+    const long first = task * panelsAtOnce * NR;
+    const bool whole = first + panelsAtOnce * NR <= g.n;
+    if (oneTile && whole) return (g.m == 1 ? wide<1> : g.m == 2 ? wide<2> : wide<3>)(g, first);
+    const long rest = divideUp(g.n - first, NR), panels = rest < panelsAtOnce ? rest : panelsAtOnce;
+    for (long k0 = 0; k0 < g.k; k0 += deep) {
+      const long depth = g.k - k0 < deep ? g.k - k0 : deep;
+      if (!direct || !whole) packB(g, k0, depth, first, panels, own);
+      const Rows left = g.transposeA ? Rows{g.a + k0 * g.strideA, height, height, 1, g.strideA}
+                                     : Rows{g.a + k0, height, height * g.strideA, g.strideA, 1};
+      for (long p = 0; p < panels; p++) {
+        const long j0 = first + p * NR;
+        if (direct && whole) strip(g, 0, g.m, left, j0, g.b + k0 * g.strideB + j0, g.strideB, k0, depth);
+        else strip(g, 0, g.m, left, j0, own + p * NR * depth, NR, k0, depth);
+      }
+    }
+  });
 }
 
 }  // namespace
 
 Scratch gemmScratch(long m, long n, long k) {
   (void)m;
-  const long depth = k < KC ? k : KC;
-  return {uint64_t(packedDepth(n, k) * packedColumns(n)) * sizeof(real), uint64_t((MC + MR) * depth) * sizeof(real)};
+  const long deep = depthOf(k), own = (MC > panelsAtOnce * NR ? MC : panelsAtOnce * NR) * deep + VL;
+  return {uint64_t(packedDepth(n, k) * packedColumns(n)) * sizeof(real), uint64_t(own) * sizeof(real)};
 }
 
 void gemm(Worker& worker, const Gemm& g) {
-  if (g.m <= smallM && !g.transposeA && !g.transposeB && !g.accumulate) {
-    const long columns = 4 * NR;
-    forTasks(worker, (g.n + columns - 1) / columns, [&](long task) {
-      const long end = (task + 1) * columns < g.n ? (task + 1) * columns : g.n;
-      for (long j = task * columns; j < end; j += NR) directColumns(g, j);
-    });
-    return;
-  }
+  if (g.m <= smallM) return few(worker, g);
   real* sharedB = reinterpret_cast<real*>(worker.sharedScratch);
   real* ownA = reinterpret_cast<real*>(worker.ownScratch);
-
-  // Rows in equal blocks of at most MC; few rows are also cut by columns, so that every worker has some.
-  long rowTasks = (g.m + MC - 1) / MC;
-  if (rowTasks > 1 && rowTasks < 4 * worker.count) rowTasks = roundUp(rowTasks, worker.count);
-  const long height = roundUp((g.m + rowTasks - 1) / rowTasks, MR);
-  rowTasks = (g.m + height - 1) / height;
-
-  const long packed = packedDepth(g.n, g.k);
+  const long deep = depthOf(g.k), packed = packedDepth(g.n, g.k);
   for (long n0 = 0; n0 < g.n; n0 += NC) {
-    const long panels = ((g.n - n0 < NC ? g.n - n0 : NC) + NR - 1) / NR;
-    long columnTasks = 1;
-    while (rowTasks * columnTasks < 2 * worker.count && panels / (2 * columnTasks) >= 4) columnTasks *= 2;
-    for (long group = 0; group < g.k; group += packed) {
-      const long groupEnd = group + packed < g.k ? group + packed : g.k;
-      const auto depthAt = [&](long k0) { return groupEnd - k0 < KC ? groupEnd - k0 : KC; };
-      const auto panelAt = [&](long k0, long p) { return sharedB + (k0 - group) * panels * NR + p * depthAt(k0) * NR; };
-      const long blocks = (groupEnd - group + KC - 1) / KC, packTasks = (panels + 7) / 8;
-      forTasks(worker, packTasks * blocks, [&](long task) {
-        const long k0 = group + task / packTasks * KC, from = task % packTasks * 8;
-        const long end = from + 8 < panels ? from + 8 : panels;
-        for (long p = from; p < end; p++) packB(g, k0, depthAt(k0), n0 + p * NR, panelAt(k0, p));
+    const long panels = divideUp(g.n - n0 < NC ? g.n - n0 : NC, NR);
+    // Tasks as large as the caches like, but several for each worker.
+    long height = roundUp(g.m < MC ? g.m : MC, MR), group = panels < panelGroup ? panels : panelGroup;
+    while (divideUp(g.m, height) * divideUp(panels, group) < 4 * worker.count && (group > 4 || height > 4 * MR)) {
+      if (group > 4) group = divideUp(group, 2);
+      else height = roundUp(height / 2, MR);
+    }
+    const long across = divideUp(panels, group);
+
+    for (long start = 0; start < g.k; start += packed) {
+      const long end = start + packed < g.k ? start + packed : g.k;
+      const auto depthAt = [&](long k0) { return end - k0 < deep ? end - k0 : deep; };
+      const auto panelAt = [&](long k0, long p) { return sharedB + (k0 - start) * panels * NR + p * depthAt(k0) * NR; };
+      const long packTasks = divideUp(panels, panelsAtOnce);
+      forTasks(worker, packTasks * divideUp(end - start, deep), [&](long task) {
+        const long k0 = start + task / packTasks * deep, p = task % packTasks * panelsAtOnce;
+        packB(g, k0, depthAt(k0), n0 + p * NR, panels - p < panelsAtOnce ? panels - p : panelsAtOnce, panelAt(k0, p));
       });
-      forTasks(worker, rowTasks * columnTasks, [&](long task) {
-        const long i0 = task / columnTasks * height;
-        const long column = task % columnTasks;
-        const long rows = g.m - i0 < height ? g.m - i0 : height;
-        const long from = panels * column / columnTasks, to = panels * (column + 1) / columnTasks;
-        for (long k0 = group; k0 < groupEnd; k0 += KC) {
+      forTasks(worker, divideUp(g.m, height) * across, [&](long task) {
+        const long i0 = task / across * height, rows = g.m - i0 < height ? g.m - i0 : height;
+        const long from = task % across * group, to = from + group < panels ? from + group : panels;
+        for (long k0 = start; k0 < end; k0 += deep) {
           const long depth = depthAt(k0);
           packA(g, k0, depth, i0, rows, ownA);
-          for (long p = from; p < to; p++)
-            for (long i = 0; i < rows; i += MR)
-              tile<MR>(g, ownA + i * depth, 1, MR, panelAt(k0, p), NR, depth, i0 + i, rows - i < MR ? rows - i : MR, n0 + p * NR,
-                       k0 == 0, k0 + depth >= g.k);
+          const Rows left{ownA, MR, MR * depth, 1, MR};
+          for (long p = from; p < to; p++) strip(g, i0, rows, left, n0 + p * NR, panelAt(k0, p), NR, k0, depth);
         }
       });
     }

@@ -33,17 +33,17 @@ constexpr int MR = 6, NV = 4;
 constexpr long NR = NV * VL;
 
 // acc[i][v] += sum over k of a[i * rowA + k * stepA] * b[k * rowB + v * VL ..]
-template <int ROWS>
-INLINE void multiplyTile(vec (&acc)[ROWS][NV], const real* a, long rowA, long stepA, const real* b, long rowB, long k) {
+template <int ROWS, int VECTORS = NV>
+INLINE void multiplyTile(vec (&acc)[ROWS][VECTORS], const real* a, long rowA, long stepA, const real* b, long rowB, long k) {
   for (long step = 0; step < k; step++) {
-    vec right[NV];
-#pragma GCC unroll 8
-    for (int v = 0; v < NV; v++) right[v] = load(b + v * VL);
+    vec right[VECTORS];
+#pragma GCC unroll 16
+    for (int v = 0; v < VECTORS; v++) right[v] = load(b + v * VL);
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {
       const vec left = splat(a[i * rowA]);
-#pragma GCC unroll 8
-      for (int v = 0; v < NV; v++) acc[i][v] += left * right[v];
+#pragma GCC unroll 16
+      for (int v = 0; v < VECTORS; v++) acc[i][v] += left * right[v];
     }
     a += stepA;
     b += rowB;

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #ifndef REAL
 #define REAL float
@@ -98,4 +100,51 @@ INLINE vec geluDerivative(vec x) {
   const vec s = geluSigmoid(x);
   const vec slope = (3 * geluCubic * x * x + real(1)) * (2 * geluScale);
   return s + x * s * (real(1) - s) * slope;
+}
+
+// Element i of a pair's exchange at distance `step`: where bit `step` of i is set (low) or not (high), it comes from the partner.
+template <long step, bool high, size_t... I>
+INLINE vec exchange(vec a, vec b, std::index_sequence<I...>) {
+#if defined(__clang__) || __GNUC__ >= 12
+  return high ? __builtin_shufflevector(a, b, ((long(I) & step) ? long(I) + VL : long(I) + step)...)
+              : __builtin_shufflevector(a, b, ((long(I) & step) ? long(I) - step + VL : long(I))...);
+#else
+  typedef std::conditional_t<sizeof(real) == 4, int32_t, int64_t> index;
+  typedef index indices __attribute__((vector_size(VECTOR_BYTES)));
+  const indices upper = {((long(I) & step) ? index(I) + index(VL) : index(I) + index(step))...};
+  const indices lower = {((long(I) & step) ? index(I) - index(step) + index(VL) : index(I))...};
+  return __builtin_shuffle(a, b, high ? upper : lower);
+#endif
+}
+template <long step = 1>
+INLINE void transposeBlock(vec (&v)[VL]) {
+  if constexpr (step < VL) {
+    constexpr auto lanes = std::make_index_sequence<VL>();
+#pragma GCC unroll 16
+    for (long i = 0; i < VL; i++) {
+      if (i & step) continue;
+      const vec a = v[i], b = v[i + step];
+      v[i] = exchange<step, false>(a, b, lanes);
+      v[i + step] = exchange<step, true>(a, b, lanes);
+    }
+    transposeBlock<step * 2>(v);
+  }
+}
+
+// to[c * strideTo + r] = from[r * strideFrom + c] * scale for r < rows, c < columns.
+static inline void transpose(const real* from, long strideFrom, long rows, long columns, real* to, long strideTo, real scale = 1) {
+  for (long r = 0; r < rows; r += VL)
+    for (long c = 0; c < columns; c += VL) {
+      if (r + VL <= rows && c + VL <= columns) {
+        vec block[VL];
+#pragma GCC unroll 16
+        for (long i = 0; i < VL; i++) block[i] = load(from + (r + i) * strideFrom + c) * scale;
+        transposeBlock(block);
+#pragma GCC unroll 16
+        for (long i = 0; i < VL; i++) store(to + (c + i) * strideTo + r, block[i]);
+      } else {
+        for (long i = r; i < rows && i < r + VL; i++)
+          for (long j = c; j < columns && j < c + VL; j++) to[j * strideTo + i] = from[i * strideFrom + j] * scale;
+      }
+    }
 }
