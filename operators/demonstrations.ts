@@ -31,7 +31,7 @@ export const cutDemonstrations = Operator.make("demonstrations", {
   params: Schema.Struct({
     promptWords: parameter(Positive, 5, "words of a sentence that make the prompt"),
     minimumAnswerWords: parameter(Positive, 4, "shorter rests are left out"),
-    maximumAnswerWords: parameter(Positive, 20, "longer rests are left out"),
+    maximumAnswerWords: parameter(Positive, 14, "longer rests are left out"),
     heldOut: parameter(
       Positive,
       512,

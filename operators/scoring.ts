@@ -31,7 +31,7 @@ export const score = Effect.fnUntraced(function* (
     const members = order.slice(first, first + batch)
     const padded = pad(
       members.map((i) => sequences[i]!),
-      { batch: Math.min(batch, order.length) }
+      { batch: Math.min(batch, order.length), context: session.config.context }
     )
     const statistics = yield* session.statistics(padded, heads)
     members.forEach((i, b) => {

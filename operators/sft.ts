@@ -67,8 +67,6 @@ export const sft = Operator.make("sft", {
         message: `${train.length} demonstrations to train on are fewer than one batch of ${params.batch}`
       })
     }
-    const length = Math.ceil(sequences.reduce((n, s) => Math.max(n, s.tokens.length), 0) / 16) * 16
-
     const saved = yield* stage.resume(CheckpointPort)
     const start = Option.isSome(saved) ? saved.value : undefined
     const session = yield* Session.make(start?.value.weights ?? weights, start?.value.optimizer)
@@ -76,10 +74,7 @@ export const sft = Operator.make("sft", {
       let sum = 0
       let count = 0
       for (let from = 0; from < heldOut.length; from += params.batch) {
-        const batch = pad(heldOut.slice(from, from + params.batch), {
-          batch: params.batch,
-          length: Math.min(length, context)
-        })
+        const batch = pad(heldOut.slice(from, from + params.batch), { batch: params.batch, context })
         const { logProbability } = yield* session.statistics(batch, { language: true, scalar: false, temperature: 1 })
         for (const value of logProbability) sum -= value
         count += targetCount(batch)
@@ -89,12 +84,13 @@ export const sft = Operator.make("sft", {
     const before = start?.value.state?.["lossBefore"] ?? (yield* evaluate)
     const first = start?.step ?? 0
     const steps = params.epochs * Math.floor(train.length / params.batch)
-    const pace = yield* Pace.make(first, steps, params.batch * length)
+    const tokensPerRow = sequences.reduce((n, s) => n + s.tokens.length, 0) / sequences.length
+    const pace = yield* Pace.make(first, steps, params.batch * tokensPerRow)
     for (let step = first; step < steps; step++) {
       const rows = Order.rowsOfStep(train.length, params.batch, params.seed, step)
       const batch = pad(
         Array.from(rows, (row) => train[row]!),
-        { length: Math.min(length, context) }
+        { context }
       )
       const loss = yield* session.languageModelLoss(batch, targetCount(batch))
       const rate = learningRate("cosine", params.learningRate, step, steps, params.warmup, 0)

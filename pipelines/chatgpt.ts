@@ -60,7 +60,8 @@ const Params = Schema.Struct({
   ),
   sft: parameter(
     Schema.Struct({
-      epochs: parameter(Count, 2, "times each demonstration is seen"),
+      demonstrations: parameter(Count, 8000, "demonstrations at most"),
+      epochs: parameter(Count, 1, "times each demonstration is seen"),
       learningRate: parameter(Rate, 1e-3, "peak learning rate")
     }),
     {},
@@ -69,7 +70,7 @@ const Params = Schema.Struct({
   reward: parameter(
     Schema.Struct({
       answersPerPrompt: parameter(Count, 4, "K answers sampled and ranked for each prompt"),
-      prompts: parameter(Count, 2048, "prompts whose answers are ranked"),
+      prompts: parameter(Count, 1024, "prompts whose answers are ranked"),
       epochs: parameter(Count, 1, "times each ranking is seen"),
       learningRate: parameter(Rate, 5e-4, "peak learning rate")
     }),
@@ -113,11 +114,15 @@ export default Pipeline.make(
     // Step 1: supervised fine-tuning on demonstrations.
     const cut = p.add(cutDemonstrations, {
       inputs: { documents },
-      params: { heldOut: params.heldOutPrompts, ranking: params.reward.prompts }
+      params: {
+        heldOut: params.heldOutPrompts,
+        ranking: params.reward.prompts,
+        demonstrations: params.sft.demonstrations
+      }
     })
     const supervised = p.add(sft, {
       inputs: { checkpoint: pretrained.checkpoint, demonstrations: cut.demonstrations },
-      params: params.sft
+      params: { epochs: params.sft.epochs, learningRate: params.sft.learningRate }
     })
 
     // Step 2: a reward model from rankings of sampled answers.

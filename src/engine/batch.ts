@@ -26,11 +26,17 @@ export interface Batch {
 export const targetCount = (batch: Batch): number => batch.targets.reduce((n, target) => n + (target >= 0 ? 1 : 0), 0)
 
 /**
- * Pads sequences to their longest, rounded up to `multiple` (default 16, so that few shapes are compiled), or to `length`.
+ * Pads sequences to their longest, rounded up to `multiple` (default 16, so that few shapes are compiled) but not beyond `context`, or to
+ * `length`.
  */
 export const pad = (
   sequences: ReadonlyArray<Sequence>,
-  options: { readonly multiple?: number; readonly length?: number; readonly batch?: number } = {}
+  options: {
+    readonly multiple?: number
+    readonly context?: number
+    readonly length?: number
+    readonly batch?: number
+  } = {}
 ): Batch => {
   const multiple = options.multiple ?? 16
   const longest = sequences.reduce((n, s) => Math.max(n, s.tokens.length), 1)

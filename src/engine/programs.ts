@@ -62,13 +62,14 @@ export interface Heads {
  */
 export const statistics = (config: ModelConfig, extent: Extent, heads: Heads, train: boolean, real: Real) => {
   const graph = Graph.make()
-  const ports = { ...inputs(graph, extent), targets: graph.port([extent.batch * extent.length], "i32") }
+  const ports = inputs(graph, extent)
   const model = trunk(graph, config, extent, ports, train)
   const scalar = heads.scalar
     ? operations.scalarHead(graph, model.hidden, model.weight("score.weight"), model.weight("score.bias"))
     : undefined
+  const targets = graph.port([extent.batch * extent.length], "i32")
   const language = heads.language
-    ? operations.lmHead(graph, model.hidden, model.weight("wte.weight"), ports.targets, heads.temperature)
+    ? { targets, ...operations.lmHead(graph, model.hidden, model.weight("wte.weight"), targets, heads.temperature) }
     : undefined
   const forwardEnd = graph.launches.length
   if (train) graph.backward()

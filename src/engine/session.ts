@@ -164,14 +164,6 @@ export const make = Effect.fnUntraced(function* (
           })
         )
       : Effect.void
-  const writeInputs = Effect.fnUntraced(function* (
-    loaded: Loaded,
-    ports: { readonly ids: Tensor; readonly targets: Tensor },
-    batch: Batch
-  ) {
-    yield* loaded.write(ports.ids, batch.tokens)
-    yield* loaded.write(ports.targets, batch.targets)
-  })
   const positions = ({ batch, length }: Programs.Extent) =>
     Int32Array.from({ length: batch * length }, (_, i) => i % length)
 
@@ -186,7 +178,8 @@ export const make = Effect.fnUntraced(function* (
         return { loaded, ports, run: (yield* loaded.executable("languageModel")).run }
       })
     )
-    yield* writeInputs(loaded, ports, batch)
+    yield* loaded.write(ports.ids, batch.tokens)
+    yield* loaded.write(ports.targets, batch.targets)
     yield* loaded.write(
       ports.dLogProbability,
       Float64Array.from(batch.targets, (target) => (target < 0 ? 0 : -1 / denominator))
@@ -213,7 +206,8 @@ export const make = Effect.fnUntraced(function* (
   type StatisticsProgram = Effect.Success<ReturnType<typeof statisticsProgram>>
   const runForward = Effect.fnUntraced(function* (program: StatisticsProgram, batch: Batch) {
     const { language, loaded, scalar } = program
-    yield* writeInputs(loaded, program.ports, batch)
+    yield* loaded.write(program.ports.ids, batch.tokens)
+    if (language !== undefined) yield* loaded.write(language.targets, batch.targets)
     yield* program.forward.run()
     const none = reals(0)
     return {

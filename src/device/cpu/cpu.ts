@@ -149,18 +149,22 @@ const runProgram = (native: Native, pool: Pointer, compiled: Pointer, program: P
   Effect.callback<void, DeviceError>((resume) => {
     const fault = new Int32Array(4)
     let ended = false
+    let interrupted = false
     let onEnd = () => {}
+    native.cancelProgram(compiled, 0)
     native.run(compiled, pool, times, fault, (error, code) => {
       ended = true
       if (error !== null && error !== undefined) resume(Effect.die(error))
       else if (code === 2) resume(Effect.fail(faultOf(program, fault)))
+      else if (code === 1 && !interrupted) resume(Effect.fail(fail(program.name, "the run was cancelled by another")))
       else resume(Effect.void)
       onEnd()
     })
     return Effect.callback<void>((done) => {
       if (ended) return done(Effect.void)
       onEnd = () => done(Effect.void)
-      native.cancelProgram(compiled)
+      interrupted = true
+      native.cancelProgram(compiled, 1)
     })
   })
 

@@ -20,7 +20,8 @@ export interface Native {
   readonly read: (memory: Pointer, offset: number, into: ArrayBufferView, bytes: number) => void
   readonly createProgram: (words: BigInt64Array, count: number, threads: number) => Pointer
   readonly destroyProgram: (program: Pointer) => void
-  readonly cancelProgram: (program: Pointer) => void
+  /** Sets (1) or clears (0) the flag that stops a run between launches. */
+  readonly cancelProgram: (program: Pointer, cancelled: 0 | 1) => void
   readonly run: (
     program: Pointer,
     pool: Pointer,
@@ -51,7 +52,7 @@ export const load = (path: string): Effect.Effect<Native, DeviceError> =>
         read: library.func("void ptm_read(const void *memory, uint64_t offset, _Out_ void *into, uint64_t bytes)"),
         createProgram: library.func("void *ptm_program_create(const int64_t *words, int64_t count, int32_t threads)"),
         destroyProgram: library.func("void ptm_program_destroy(void *program)"),
-        cancelProgram: library.func("void ptm_program_cancel(void *program)"),
+        cancelProgram: library.func("void ptm_program_cancel(void *program, int32_t cancelled)"),
         run: run.async,
         peak: library.func("double ptm_peak(int32_t milliseconds)")
       } as unknown as Native

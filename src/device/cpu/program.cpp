@@ -117,7 +117,8 @@ void* ptm_program_create(const int64_t* words, int64_t count, int32_t threads) {
   return nullptr;
 }
 void ptm_program_destroy(void* program) { delete static_cast<Program*>(program); }
-void ptm_program_cancel(void* program) { static_cast<Program*>(program)->cancelled.store(true); }
+// The caller clears the flag before a run: a cancel that comes too late must not stop the next one.
+void ptm_program_cancel(void* program, int32_t cancelled) { static_cast<Program*>(program)->cancelled.store(cancelled != 0); }
 
 int32_t ptm_program_run(void* programPointer, void* poolPointer, int64_t times, int32_t* fault) {
   auto& program = *static_cast<Program*>(programPointer);
@@ -143,7 +144,6 @@ int32_t ptm_program_run(void* programPointer, void* poolPointer, int64_t times, 
       }
     }
   });
-  program.cancelled.store(false);
   return result;
 }
 
