@@ -31,8 +31,8 @@ const run = Command.make(
   ),
   Command.withExamples([
     { command: "ptmflow run pipelines/chatgpt.ts" },
-    { command: "ptmflow run pipelines/chatgpt.ts --set ppo.iterations=4 --set ppo.learningRate=1e-4" },
-    { command: "ptmflow run train.ts --json | jq -r 'select(._tag == \"StageFinished\") | .stage'" }
+    { command: "ptmflow run pipelines/chatgpt.ts --set ppo.iterations=4 --set sft.epochs=3" },
+    { command: "ptmflow run train.ts --json > events.jsonl" }
   ])
 )
 
@@ -152,7 +152,7 @@ const generate = Command.make(
   Command.withDescription("Samples continuations of a prompt from a checkpoint."),
   Command.withExamples([
     { command: 'ptmflow generate ppo.12 --prompt "The sea was"' },
-    { command: 'ptmflow generate pretrain --prompt "Call me" --temperature 0.7 --top-k 40 --count 3' }
+    { command: 'ptmflow generate pretrain --prompt "Call me" --top-k 40 --count 3' }
   ])
 )
 

@@ -66,8 +66,10 @@ const alternatives = (folder: string, missing = ""): string => {
     }
   }
   const known = [...new Set([folder, path.resolve("pipelines")].flatMap(inFolder))].map(relative)
-  const near = missing === "" ? [] : nearest(relative(missing), known)
-  if (near.length > 0) return `Did you mean ${near.join(" or ")}?`
+  // The extension is left out: nearly all have the same.
+  const names = new Map(known.map((file) => [file.replace(source, ""), file]))
+  const near = missing === "" ? [] : nearest(relative(missing).replace(source, ""), [...names.keys()])
+  if (near.length > 0) return `Did you mean ${near.map((name) => names.get(name)).join(" or ")}?`
   return known.length === 0
     ? "Name a TypeScript file whose default export is a pipeline."
     : `There are ${known.slice(0, 5).join(", ")}${known.length > 5 ? ", ..." : ""}`

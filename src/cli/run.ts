@@ -11,8 +11,9 @@ import { Store, layer as storeLayer } from "../store/store.ts"
 import { type DeviceInput, withDevice } from "./device.ts"
 import { again, program } from "./invocation.ts"
 import { loadGraph } from "./load.ts"
-import { printLines, viewOf } from "./output.ts"
+import { canRewrite, printLines, viewOf } from "./output.ts"
 import { outputLines } from "./render/outputs.ts"
+import { styleOf } from "./render/view.ts"
 import * as Reporter from "./reporter.ts"
 
 /** What was typed after `run` or `plan`. */
@@ -45,7 +46,8 @@ export const run = Effect.fnUntraced(function* (input: RunInput) {
 })
 
 const show = Effect.fnUntraced(function* (outputs: { readonly [name: string]: Artifact }) {
-  const view = viewOf(process.stdout)
+  const { columns, style } = viewOf(process.stdout)
+  const view = { columns, style: canRewrite() ? style : styleOf(false) }
   const { source } = yield* Store
   for (const artifact of Object.values(outputs)) {
     if (artifact.kind !== "report") continue

@@ -46,7 +46,10 @@ const figureLines = (figures: ReadonlyArray<Figure>, { columns, style }: View): 
     const line = `  ${pad(cut(name, names), names)}  ${value}  ${pad(unit, units)}`
     const [first = "", ...others] = note === "" ? [] : wrap(note, noteRoom).map(style.faint)
     if (besideValue) return [`${line}  ${first}`.trimEnd(), ...others.map((text) => `${" ".repeat(start)}${text}`)]
-    return [line.trimEnd(), ...[first, ...others].filter((text) => text !== "").map((text) => `      ${text}`)]
+    return [
+      cut(line, columns).trimEnd(),
+      ...[first, ...others].filter((text) => text !== "").map((text) => `      ${text}`)
+    ]
   })
 }
 
