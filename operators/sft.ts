@@ -36,6 +36,11 @@ export const sft = Operator.make("sft", {
       0.05,
       "share of the demonstrations that losses are measured on and that are not trained on"
     ),
+    overlong: parameter(
+      Schema.Literals(["error", "drop"]),
+      "error",
+      "what becomes of a demonstration longer than the context; how many were dropped is reported"
+    ),
     seed: parameter(Schema.Int, 1, "of the order of the data")
   }),
   inputs: { checkpoint: CheckpointPort, demonstrations: Table.of(Demonstration) },
@@ -46,6 +51,7 @@ export const sft = Operator.make("sft", {
     const { tokenizer, weights } = inputs.checkpoint
     const { context } = weights.config
     const sequences: Array<Sequence> = []
+    let dropped = 0
     for (const [row, { answer, id, prompt }] of (yield* Table.collect(inputs.demonstrations)).entries()) {
       const refuse = (message: string) =>
         new Operator.OperatorError({ operator: "sft", place: `demonstrations, row ${row} (${id})`, message })
@@ -53,7 +59,13 @@ export const sft = Operator.make("sft", {
       if (answer === "") return yield* refuse("the answer is empty: no token would be trained")
       const sequence = AnswerSequence.encode(tokenizer, prompt, answer)
       if (sequence.tokens.length > context) {
-        return yield* refuse(`${sequence.tokens.length} tokens do not fit the model's context of ${context}`)
+        if (params.overlong === "drop") {
+          dropped++
+          continue
+        }
+        return yield* refuse(
+          `${sequence.tokens.length} tokens do not fit the model's context of ${context} (overlong: "drop" leaves such rows out)`
+        )
       }
       sequences.push(sequence)
     }
@@ -107,7 +119,7 @@ export const sft = Operator.make("sft", {
       }
     }
     const after = yield* evaluate
-    yield* stage.report({ metrics: { heldOutLoss: after, heldOutLossBefore: before } })
+    yield* stage.report({ metrics: { heldOutLoss: after, heldOutLossBefore: before, dropped } })
     const unit = "nats/token"
     return {
       checkpoint: { weights: yield* session.weights, tokenizer },

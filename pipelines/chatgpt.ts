@@ -124,7 +124,7 @@ export default Pipeline.make(
     })
     const supervised = p.add(sft, {
       inputs: { checkpoint: pretrained.checkpoint, demonstrations: cut.demonstrations },
-      params: { epochs: params.sft.epochs, learningRate: params.sft.learningRate }
+      params: { epochs: params.sft.epochs, learningRate: params.sft.learningRate, overlong: "drop" }
     })
 
     // Step 2: a reward model from rankings of sampled answers.

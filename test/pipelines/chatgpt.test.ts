@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
@@ -10,6 +10,20 @@ import type { Event } from "../../src/executor/event.ts"
 const script = fileURLToPath(new URL("run.ts", import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), "ptmflow-chatgpt-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** Rankings that people might have made: the rule finds no word of its lexicon in what a model this small writes. */
+const rankings = join(folder, "rankings.jsonl")
+writeFileSync(
+  rankings,
+  Array.from({ length: 64 }, (_, i) =>
+    JSON.stringify({
+      id: `r${i}`,
+      prompt: `Our year ${i}`,
+      answers: [" was good.", " was.", " was bad."],
+      ranks: [1, 2, 2]
+    })
+  ).join("\n")
+)
 
 /** The whole recipe in a few seconds: one address of the corpus after another, a model of two thousand numbers. */
 const small = {
@@ -23,7 +37,7 @@ const small = {
   "pretrain.batch": "4",
   "pretrain.steps": "150",
   "sft.demonstrations": "256",
-  "reward.prompts": "64",
+  rankings,
   "ppo.iterations": "2",
   "ppo.prompts": "64",
   "ppo.policyPrompts": "128",
