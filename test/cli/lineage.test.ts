@@ -36,9 +36,9 @@ const pretrain = node("pretrain", { tokens, tokenizer }, { metrics: { validation
 test("the longest line of descent goes straight down, and what several took is drawn once", () => {
   expect(lines(pretrain)).toEqual([
     "● pretrain.out  checkpoint pretrain0000  1.0 s  validation loss 3.200",
-    "├─ tokenizer: tokenizer.out, below",
+    "├─ tokenizer: tokenizer.out  tokenizer000, below",
     "● tokens.out  checkpoint tokens000000  1.0 s",
-    "├─ documents: documents.out, below",
+    "├─ documents: documents.out  documents000, below",
     "● tokenizer.out  checkpoint tokenizer000  1.0 s",
     "│  trainTokenizer  vocabularySize 2048",
     "● documents.out  checkpoint documents000  1.0 s",
@@ -55,6 +55,14 @@ test("what went in beside it is a branch, with what that came from", () => {
   const text = lines(rank)
   expect(text[1]).toBe("├─● lexicon: lexicon.out  checkpoint lexicon00000  1.0 s")
   expect(text[2]).toBe("● sample.out  checkpoint sample000000  1.0 s")
+})
+
+test("two outputs of one stage are one node of the tree", () => {
+  const cut = (port: string) => node("cut", { documents }, { port })
+  const rank = node("rank", { prompts: cut("prompts"), sample: node("sample", { answers: cut("answers") }) })
+  const text = lines(rank)
+  expect(text).toContain("├─ prompts: cut.prompts  cut000000000, below")
+  expect(text.filter((line) => line.includes("● cut."))).toHaveLength(1)
 })
 
 /** Rounds of rollout and ppo; each ppo takes the one before it twice over. */
@@ -74,9 +82,8 @@ test("of a loop the newest round is drawn, the earlier ones are one line, and no
   expect(text.filter((line) => /● (ppo|rollout)\.([1-9]|1[01])\./.test(line))).toEqual([])
   expect(text).toContainEqual(expect.stringMatching(/^┊ {2}rounds 11 to 1 of ppo, rollout/))
   for (const name of ["prompts", "pretrain", "tokens", "tokenizer", "documents"]) {
-    expect(
-      text.filter((line) => line.includes(`● ${name}.out`) || line.includes(`${name}: ${name}.out  `))
-    ).toHaveLength(1)
+    const head = new RegExp(`●( \\w+:)? ${name}\\.out`)
+    expect(text.filter((line) => head.test(line))).toHaveLength(1)
   }
 })
 

@@ -57,7 +57,7 @@ test("a loop of one round, and stages whose names only look like rounds, keep th
 
 test("the graph as lines, within its columns", () => {
   const lines = (columns: number) =>
-    dagLines(outline(recipe), () => ({ sign: "●", end: "never ran", below: ["parameter x: 1 -> 2"] }), {
+    dagLines(outline(recipe), () => ({ sign: "●", end: ["never ran"], below: ["parameter x: 1 -> 2"] }), {
       columns,
       style: styleOf(false)
     })

@@ -3,14 +3,15 @@
  *
  * @since 0.1.0
  */
+import { fitting } from "./metrics.ts"
 import type { Block, Row } from "./outline.ts"
 import type { View } from "./view.ts"
 import { cut, pad, width } from "./width.ts"
 
-/** What a line says of a row: a sign of one column, words at its end, and lines below it. */
+/** What a line says of a row: a sign of one column, phrases at its end (as many as fit), and lines below it. */
 export interface RowNote {
   readonly sign: string
-  readonly end?: string
+  readonly end?: ReadonlyArray<string>
   readonly below?: ReadonlyArray<string>
 }
 
@@ -29,7 +30,7 @@ export const dagLines = (
   const loops = blocks.some(({ rounds }) => rounds > 0)
   const lines = blocks.flatMap((block) =>
     block.rows.map((row, at) => {
-      const { below = [], end = "", sign } = note(row, block)
+      const { below = [], end = [], sign } = note(row, block)
       const times = row.stages.length > 1 ? `×${row.stages.length}` : ""
       const inLoop = block.rounds > 0
       return {
@@ -49,16 +50,19 @@ export const dagLines = (
   const startWidth = loops ? 4 : 3
   const names = Math.min(widest(lines.map(({ name }) => name)), Math.floor(columns / 3))
   const times = widest(lines.map(({ times }) => times))
-  const ends = Math.min(widest(lines.map(({ end }) => end)), Math.floor(columns / 2))
+  const ends = Math.min(widest(lines.map(({ end }) => end.join("  "))), Math.floor(columns / 2))
   const room = columns - startWidth - names - 2 - (times === 0 ? 0 : times + 2) - (ends === 0 ? 0 : ends + 2)
   const froms = Math.max(0, Math.min(widest(lines.map(({ from }) => from)), room))
   return lines.flatMap(({ below, end, from, name, start, ...line }) => {
     const text = [
       `${start}${pad(cut(name, names), names)}`,
       style.faint(column(cut(from, froms), froms)),
-      column(line.times, times),
-      end === "" ? "" : `  ${end}`
+      column(line.times, times)
     ].join("")
-    return [cut(text, columns).trimEnd(), ...below.map((text) => cut(text, columns))]
+    const beside = fitting(end, columns - width(text) - 2)
+    return [
+      cut(beside === "" ? text : `${text}  ${beside}`, columns).trimEnd(),
+      ...below.map((text) => cut(text, columns))
+    ]
   })
 }

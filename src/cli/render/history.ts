@@ -6,7 +6,7 @@
 import type { Event } from "../../executor/event.ts"
 import { firstCauses } from "./causes.ts"
 import { dagLines } from "./dag.ts"
-import { metricPhrases, resultMetrics } from "./metrics.ts"
+import { fitting, metricPhrases, resultMetrics } from "./metrics.ts"
 import { type Row, roundOf } from "./outline.ts"
 import { type Progress, roundMates } from "./progress.ts"
 import { count, duration } from "./quantity.ts"
@@ -17,6 +17,7 @@ type RunFinished = Extract<Event, { readonly _tag: "RunFinished" }>
 
 /** More rows than this are not drawn before a run; `plan` draws them all. */
 const mostRows = 60
+const mostReasons = 3
 
 /** The lines that an event, which `state` has taken in already, adds. */
 export const historyLines = (state: Progress, event: Event, view: View): ReadonlyArray<string> => {
@@ -56,8 +57,9 @@ const opening = (state: Progress, view: View): ReadonlyArray<string> => {
     const due = plans.filter(({ action }) => action !== "reuse")
     const sign =
       due.length === 0 ? style.good("✓") : due.some(({ action }) => action === "run") ? style.due("●") : style.due("○")
-    const reasons = new Set(row.stages.flatMap((stage) => causes.get(stage) ?? []))
-    return { sign, below: [...reasons].slice(0, 3).map((text) => style.due(printable(text))) }
+    const reasons = [...new Set(row.stages.flatMap((stage) => causes.get(stage) ?? []))]
+    const more = reasons.length > mostReasons ? [style.faint(`and ${reasons.length - mostReasons} more`)] : []
+    return { sign, below: [...reasons.slice(0, mostReasons).map((text) => style.due(printable(text))), ...more] }
   }
   return [title, "", ...dagLines(state.blocks, note, view), ""]
 }
@@ -80,8 +82,7 @@ const doneLine = (state: Progress, stages: ReadonlyArray<string>, view: View): R
   const metrics = metricPhrases(resultMetrics(Object.assign({}, ...results.map(({ metrics }) => metrics))))
   const names = Math.min(nameColumns(state), Math.floor(view.columns / 2))
   const start = ` ${style.good("✓")} ${pad(cut(name, names), names)}  ${style.faint(time.padStart(7))}  `
-  const fitting = metrics.filter((_, i) => width(metrics.slice(0, i + 1).join("  ")) <= view.columns - width(start))
-  return [cut(`${start}${reused ? "" : fitting.join("  ")}`.trimEnd(), view.columns)]
+  return [cut(`${start}${reused ? "" : fitting(metrics, view.columns - width(start))}`.trimEnd(), view.columns)]
 }
 
 const nameOf = (state: Progress, stages: ReadonlyArray<string>): string => {

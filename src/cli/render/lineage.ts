@@ -6,29 +6,32 @@
 import type { Json } from "effect/Schema"
 import type { LineageNode } from "../../lineage/ledger.ts"
 import { shortDigest } from "./artifact.ts"
-import { metricPhrases, resultMetrics } from "./metrics.ts"
+import { fitting, metricPhrases, resultMetrics } from "./metrics.ts"
 import { roundOf } from "./outline.ts"
 import { count, duration } from "./quantity.ts"
 import type { View } from "./view.ts"
 import { cut, printable, width, wrap } from "./width.ts"
 
-/** The tree. What several came from is drawn once; the earlier rounds of a loop are one line. */
+/** The tree. What several came from is drawn once, as are two outputs of one stage; the earlier rounds of a loop are one line. */
 export const lineageLines = (root: LineageNode, view: View): ReadonlyArray<string> => {
   const { columns, style } = view
   const depths = depthsOf(root)
-  const drawn = new Set<LineageNode>()
+  /** Keys of stages, and loops by a name for each stage in them. */
+  const drawn = new Set<string>()
+  const loops = new Set<string>()
   const lines: Array<string> = []
   const say = (text: string) => lines.push(cut(text, columns).trimEnd())
+  const nameOf = ({ artifact, port, stage }: LineageNode) =>
+    `${style.strong(`${stage}.${port}`)}  ${artifact.kind} ${style.name(shortDigest(artifact.digest))}`
 
   const describe = (node: LineageNode, head: string, rest: string): void => {
-    const { artifact, metrics, operator, params, port, seconds, sources, stage } = node
-    const name = `${style.strong(`${stage}.${port}`)}  ${artifact.kind} ${style.name(shortDigest(artifact.digest))}`
-    const facts = [duration(seconds), ...metricPhrases(resultMetrics(metrics))].join("  ")
-    say(`${head}${name}  ${style.faint(facts)}`)
+    const { metrics, operator, params, seconds, sources, stage } = node
+    const start = `${head}${nameOf(node)}  `
+    const facts = [duration(seconds), ...metricPhrases(resultMetrics(metrics))]
+    say(`${start}${style.faint(fitting(facts, columns - width(start)))}`)
     const made = operator === roundOf(stage).base ? "" : `${operator}  `
-    const text = `${made}${paramsText(params)}`
-    for (const line of firstLines(printable(text), columns - width(rest) - 2, 3))
-      say(`${rest}${style.faint(`  ${line}`)}`)
+    const text = printable(`${made}${paramsText(params)}`)
+    for (const line of firstLines(text, columns - width(rest) - 2, 3)) say(`${rest}${style.faint(`  ${line}`)}`)
     for (const { digest, name } of sources.slice(0, 3)) {
       say(`${rest}${style.faint(`  file ${printable(name)} ${shortDigest(digest)}`)}`)
     }
@@ -37,15 +40,18 @@ export const lineageLines = (root: LineageNode, view: View): ReadonlyArray<strin
 
   /** Draws the branches of a node and returns what goes straight on: the deepest of what is not drawn yet. */
   const branches = (inputs: ReadonlyArray<readonly [string, LineageNode]>, prefix: string): LineageNode | undefined => {
-    const fresh = inputs.filter(([, node]) => !drawn.has(node)).map(([, node]) => node)
-    const main = fresh.sort((a, b) => depths.get(b)! - depths.get(a)!)[0]
-    const below = main === undefined ? new Set<LineageNode>() : reachable(main)
+    const fresh = inputs.map(([, node]) => node).filter(({ key }) => !drawn.has(key))
+    const main = fresh.toSorted((a, b) => depths.get(b)! - depths.get(a)!)[0]
+    const below = main === undefined ? new Set<string>() : keysUnder(main)
     for (const [port, node] of inputs) {
       if (node === main) continue
-      const where = drawn.has(node) ? "above" : below.has(node) ? "below" : undefined
-      if (where === undefined)
-        draw(node, `${prefix}${style.faint("├─")}● ${style.faint(`${port}: `)}`, `${prefix}${style.faint("│ ")}`)
-      else say(`${prefix}${style.faint(`├─ ${port}: ${node.stage}.${node.port}, ${where}`)}`)
+      const where = drawn.has(node.key) ? "above" : below.has(node.key) ? "below" : undefined
+      const head = `${prefix}${style.faint("├─")}`
+      if (where !== undefined)
+        say(
+          `${head} ${style.faint(`${port}: ${node.stage}.${node.port}  ${shortDigest(node.artifact.digest)}, ${where}`)}`
+        )
+      else draw(node, `${head}● ${style.faint(`${port}: `)}`, `${prefix}${style.faint("│ ")}`)
     }
     return main
   }
@@ -54,25 +60,20 @@ export const lineageLines = (root: LineageNode, view: View): ReadonlyArray<strin
     let node: LineageNode | undefined = start
     let first = head
     while (node !== undefined) {
-      drawn.add(node)
+      drawn.add(node.key)
+      loops.add(loopOf(node))
       const last = Object.keys(node.inputs).length === 0
       describe(node, first, last ? `${prefix} ` : `${prefix}${style.faint("│")}`)
       let next: LineageNode | undefined = branches(Object.entries(node.inputs), prefix)
-      const skipped = earlierRounds(next, drawn)
-      if (next !== undefined && skipped.length > 1) {
-        const inputs = new Map<LineageNode, string>()
-        for (const each of skipped) drawn.add(each)
-        for (const each of skipped) {
-          for (const [port, input] of Object.entries(each.inputs)) if (!drawn.has(input)) inputs.set(input, port)
-        }
-        const names = [...new Set(skipped.map(({ stage }) => roundOf(stage).base))].join(", ")
-        const rounds = skipped.map(({ stage }) => roundOf(stage).round!)
-        const last = skipped.at(-1)!
-        say(
-          `${prefix}${style.faint(`┊  rounds ${Math.max(...rounds)} to ${Math.min(...rounds)} of ${names}, down to ${last.stage}.${last.port} ${shortDigest(last.artifact.digest)}`)}`
+      const skipped = earlierRounds(next, drawn, loops)
+      if (skipped.length > 1) {
+        for (const { key } of skipped) drawn.add(key)
+        say(`${prefix}${style.faint(`┊  ${roundsText(skipped)}`)}`)
+        const inputs = new Map(
+          skipped.flatMap((each) => Object.entries(each.inputs).map(([port, input]) => [input, port]))
         )
         next = branches(
-          [...inputs].map(([input, port]) => [port, input]),
+          [...inputs].filter(([{ key }]) => !drawn.has(key)).map(([input, port]) => [port, input]),
           prefix
         )
       }
@@ -86,26 +87,30 @@ export const lineageLines = (root: LineageNode, view: View): ReadonlyArray<strin
 }
 
 /** The nodes of a loop's rounds before one that is drawn, from `start` on along what came from what, newest first. */
-const earlierRounds = (start: LineageNode | undefined, drawn: ReadonlySet<LineageNode>): ReadonlyArray<LineageNode> => {
-  const families = new Set([...drawn].flatMap(({ port, stage }) => familyOf(stage, port) ?? []))
-  const isEarlier = ({ port, stage }: LineageNode) => {
-    const family = familyOf(stage, port)
-    return family !== undefined && families.has(family)
-  }
-  if (start === undefined || !isEarlier(start)) return []
-  const found = new Set<LineageNode>()
+const earlierRounds = (
+  start: LineageNode | undefined,
+  drawn: ReadonlySet<string>,
+  loops: ReadonlySet<string>
+): ReadonlyArray<LineageNode> => {
+  const found = new Map<string, LineageNode>()
   const visit = (node: LineageNode): void => {
-    if (found.has(node) || drawn.has(node) || !isEarlier(node)) return
-    found.add(node)
+    if (found.has(node.key) || drawn.has(node.key) || roundOf(node.stage).round === undefined) return
+    if (!loops.has(loopOf(node))) return
+    found.set(node.key, node)
     for (const input of Object.values(node.inputs)) visit(input)
   }
-  visit(start)
-  return [...found].sort((a, b) => roundOf(b.stage).round! - roundOf(a.stage).round!)
+  if (start !== undefined) visit(start)
+  return [...found.values()].sort((a, b) => roundOf(b.stage).round! - roundOf(a.stage).round!)
 }
 
-const familyOf = (stage: string, port: string): string | undefined => {
-  const { base, round } = roundOf(stage)
-  return round === undefined ? undefined : `${base}.${port}`
+const loopOf = ({ operator, stage }: LineageNode): string => `${roundOf(stage).base} ${operator}`
+
+const roundsText = (nodes: ReadonlyArray<LineageNode>): string => {
+  const names = [...new Set(nodes.map(({ stage }) => roundOf(stage).base))].join(", ")
+  const rounds = nodes.map(({ stage }) => roundOf(stage).round!)
+  const { artifact, port, stage } = nodes.at(-1)!
+  const last = `${stage}.${port} ${shortDigest(artifact.digest)}`
+  return `rounds ${Math.max(...rounds)} to ${Math.min(...rounds)} of ${names}, down to ${last}`
 }
 
 const depthsOf = (root: LineageNode): ReadonlyMap<LineageNode, number> => {
@@ -121,12 +126,12 @@ const depthsOf = (root: LineageNode): ReadonlyMap<LineageNode, number> => {
   return depths
 }
 
-const reachable = (root: LineageNode): ReadonlySet<LineageNode> => {
-  const found = new Set<LineageNode>()
-  const visit = (node: LineageNode): void => {
-    if (found.has(node)) return
-    found.add(node)
-    for (const input of Object.values(node.inputs)) visit(input)
+const keysUnder = (root: LineageNode): ReadonlySet<string> => {
+  const found = new Set<string>()
+  const visit = ({ inputs, key }: LineageNode): void => {
+    if (found.has(key)) return
+    found.add(key)
+    for (const input of Object.values(inputs)) visit(input)
   }
   visit(root)
   return found
@@ -143,8 +148,10 @@ export const paramsText = (params: Json): string => {
   return leaves(params, "").join(", ")
 }
 
+/** Lines are broken between phrases, not inside one. */
 const firstLines = (text: string, columns: number, most: number): ReadonlyArray<string> => {
   if (text.trim() === "") return []
-  const lines = wrap(text, Math.max(columns, 20))
+  const whole = text.replaceAll(/(?<!,) /g, "\u00a0")
+  const lines = wrap(whole, Math.max(columns, 20)).map((line) => line.replaceAll("\u00a0", " "))
   return lines.length <= most ? lines : [...lines.slice(0, most - 1), `${cut(lines[most - 1]!, columns - 1)}…`]
 }

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { metricPhrases } from "./metrics.ts"
+import { fitting, metricPhrases } from "./metrics.ts"
 import { type Progress, type Running, secondsLeft, totalSecondsLeft } from "./progress.ts"
 import { duration } from "./quantity.ts"
 import type { View } from "./view.ts"
@@ -17,16 +17,6 @@ const bar = (share: number, columns: number, { style }: View): string => {
   const full = "━".repeat(Math.floor(halves / 2))
   const half = halves % 2 === 1 ? "╸" : ""
   return style.name(full + half) + style.faint("─".repeat(columns - full.length - half.length))
-}
-
-const joined = (parts: ReadonlyArray<string>, room: number): string => {
-  let text = ""
-  for (const part of parts) {
-    const longer = text === "" ? part : `${text}  ${part}`
-    if (width(longer) > room) break
-    text = longer
-  }
-  return text
 }
 
 const stageLine = (
@@ -54,7 +44,7 @@ const stageLine = (
     ...(counted ? [`${String(step).padStart(String(steps).length)}/${steps}`] : [])
   ].join(" ")
   const room = columns - width(start) - width(steady) - width(time) - 4
-  const metrics = joined(metricPhrases(running.metrics), room)
+  const metrics = fitting(metricPhrases(running.metrics), room)
   return cut(`${start}${[steady, metrics, style.faint(time)].filter((part) => part !== "").join("  ")}`, columns)
 }
 

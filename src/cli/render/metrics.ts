@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import { decimal } from "./quantity.ts"
+import { width } from "./width.ts"
 
 type Metrics = { readonly [name: string]: number }
 
@@ -28,3 +29,14 @@ export const metricPhrases = (metrics: Metrics): ReadonlyArray<string> =>
 /** The metrics that say how good the result is: no rates, no settings of the optimizer. */
 export const resultMetrics = (metrics: Metrics): Metrics =>
   Object.fromEntries(Object.entries(metrics).filter(([name]) => rank(name) < 2))
+
+/** As many of the phrases, from the first on, as fit beside each other in `columns`. */
+export const fitting = (phrases: ReadonlyArray<string>, columns: number): string => {
+  let text = ""
+  for (const phrase of phrases) {
+    const longer = text === "" ? phrase : `${text}  ${phrase}`
+    if (width(longer) > columns) break
+    text = longer
+  }
+  return text
+}

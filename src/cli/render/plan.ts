@@ -32,10 +32,7 @@ export const planLines = (graph: Graph<unknown>, plan: Plan, view: View): Readon
     const most = 6
     return {
       sign,
-      end: [some, never, time]
-        .filter((part) => part !== "")
-        .map(style.faint)
-        .join("  "),
+      end: [some, never, time].filter((part) => part !== "").map(style.faint),
       below: below.length <= most ? below : [...below.slice(0, most), style.faint(`and ${below.length - most} more`)]
     }
   }

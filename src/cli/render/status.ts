@@ -24,10 +24,8 @@ export const statusLines = (run: RunStatus, now: number, view: View): ReadonlyAr
     return { sign: sign(members, view), end: words(members), below: messages(members, view) }
   }
   return [
-    cut(
-      `${style.strong(run.pipeline)}  ${colour(run.status)}  started ${ago(run.time, now)}${took}  ${style.faint(run.run)}`,
-      view.columns
-    ),
+    cut(`${style.strong(run.pipeline)}  ${colour(run.status)}  started ${ago(run.time, now)}${took}`, view.columns),
+    cut(style.faint(`  run ${run.run}`), view.columns),
     ...run.settings.map(({ path, value }) =>
       cut(style.faint(`  --set ${printable(path)}=${printable(value)}`), view.columns)
     ),
@@ -45,12 +43,12 @@ const sign = (members: ReadonlyArray<StageStatus>, { style }: View): string => {
 }
 
 /** The time of what ran, and the newest result. */
-const words = (members: ReadonlyArray<StageStatus>): string => {
+const words = (members: ReadonlyArray<StageStatus>): ReadonlyArray<string> => {
   const ran = members.filter(({ status }) => status === "ran")
   const last = members.findLast(({ status }) => status === "ran" || status === "reused")
   const seconds = ran.reduce((sum, { seconds = 0 }) => sum + seconds, 0)
   const state = ran.length > 0 ? duration(seconds) : (members[0]?.status ?? "")
-  return [state.padStart(7), ...metricPhrases(resultMetrics(last?.metrics ?? {})).slice(0, 3)].join("  ")
+  return [state.padStart(7), ...metricPhrases(resultMetrics(last?.metrics ?? {}))]
 }
 
 const messages = (members: ReadonlyArray<StageStatus>, { columns, style }: View): ReadonlyArray<string> =>
