@@ -1,231 +1,249 @@
-// Causal attention over whole sequences. A task is one (sequence, head); scores exist for a block of queries at a time only.
+// Causal attention over whole sequences, forward and backward. Queries lie in the lanes, a panel of NR at a time: the softmax is vertical,
+// and keys and values are broadcast operands, read as they are. Scores exist for a panel (backward: a block) of queries at a time only.
 #include "matmul.h"
 
 namespace {
 
-constexpr long queryBlock = 8 * MR;  // queries whose scores are kept at once in the backward pass
+constexpr long queryBlock = 4 * NR;  // backward: queries whose probabilities are kept at once
+constexpr long keyBlock = 16 * MR;   // backward: against so many keys
+
+// c[rows][VECTORS * VL] = (fresh ? 0 : c) + a . b
+template <int VECTORS = NV>
+void product(const real* a, long rowA, long stepA, long rows, const real* b, long rowB, long k, real* c, long rowC, bool fresh) {
+  for (long i = 0; i < rows; i += MR)
+    tileOf<VECTORS>(rows - i < MR ? rows - i : MR)(a + i * rowA, rowA, stepA, b, rowB, k, c + i * rowC, rowC, fresh);
+}
+
+// The lanes of p whose query (first + lane) may see the key.
+INLINE vec keepVisible(vec p, long key, long first) {
+  for (long lane = 0; lane < VL; lane++)
+    if (first + lane < key) p[lane] = 0;
+  return p;
+}
 
 struct Sizes {
-  long batch, length, heads, width, keys;  // width of a head; keys: length rounded up to whole tiles
-  long row() const { return 3 * heads * width; }
+  long batch, length, heads, width;  // width of a head
+  long channels() const { return heads * width; }
+  long row() const { return 3 * channels(); }
 };
 
-template <class Integers>
-Sizes sizes(const Integers& integers, int batch, int length, int heads, int headWidth) {
-  const long t = integers[length];
-  return {integers[batch], t, integers[heads], integers[headWidth], roundUp(t, NR)};
-}
-
-// dst[d][keys] = src[t][d], 0 beyond the length.
-void transpose(const real* src, long stride, const Sizes& s, real* dst) {
-  for (long d = 0; d < s.width; d++) {
-    real* out = dst + d * s.keys;
-    for (long t = 0; t < s.length; t++) out[t] = src[t * stride + d];
-    for (long t = s.length; t < s.keys; t++) out[t] = 0;
+// A worker's scratch, cut into arrays; over null it only counts.
+struct Cutter {
+  real* base;
+  long used = 0;
+  real* take(long count) {
+    real* const taken = base == nullptr ? nullptr : base + used;
+    used += roundUp(count, VL);
+    return taken;
   }
-}
-
-// dst[t][padded] = src[t][d] * scale, 0 in columns beyond the head's width and in rows beyond the length.
-void gather(const real* src, long stride, long rows, long padRows, long width, long padded, real scale, real* dst) {
-  for (long t = 0; t < padRows; t++) {
-    real* out = dst + t * padded;
-    for (long d = 0; d < padded; d++) out[d] = t < rows && d < width ? src[t * stride + d] * scale : real(0);
-  }
-}
-
-// out[i][j] for MR rows and columns [0, columns), columns a multiple of NR: a[i][k] . b[k][j].
-INLINE void product(const real* a, long rowA, long stepA, const real* b, long rowB, long depth, long columns, real* out, long rowOut,
-                    bool add) {
-  for (long j = 0; j < columns; j += NR) {
-    vec acc[MR][NV];
-    for (int i = 0; i < MR; i++)
-      for (int v = 0; v < NV; v++) acc[i][v] = add ? load(out + i * rowOut + j + v * VL) : vec{};
-    multiplyTile<MR>(acc, a, rowA, stepA, b + j, rowB, depth);
-    for (int i = 0; i < MR; i++)
-      for (int v = 0; v < NV; v++) store(out + i * rowOut + j + v * VL, acc[i][v]);
-  }
-}
-
-// The lanes of a vector at j that are keys a query at `query` may see.
-INLINE vec keepVisible(vec value, long j, long query) {
-  if (j + VL - 1 <= query) return value;
-  for (long i = 0; i < VL; i++)
-    if (j + i > query) value[i] = 0;
-  return value;
-}
+};
 
 struct Forward {
-  long padded;
-  uint64_t keysT, values, query, scores, out, end;
+  real *keys, *values, *queries, *scores, *out;
+  long end;
+  Forward(const Sizes& s, real* base) {
+    Cutter cutter{base};
+    keys = cutter.take(s.length * s.width);
+    values = cutter.take(s.length * s.width);
+    queries = cutter.take(s.width * NR);
+    scores = cutter.take(s.length * NR);
+    out = cutter.take(s.width * NR);
+    end = cutter.used;
+  }
 };
-Forward forwardLayout(const Sizes& s) {
-  Forward f;
-  f.padded = roundUp(s.width, NR);
-  f.keysT = 0;
-  f.values = f.keysT + s.width * s.keys;
-  f.query = f.values + s.keys * f.padded;
-  f.scores = f.query + MR * s.width;
-  f.out = f.scores + MR * s.keys;
-  f.end = f.out + MR * f.padded;
-  return f;
-}
 
-struct Backward {
-  long padded;
-  uint64_t keysT, valuesT, keys, queries, dOuts, scores, dScores, dQuery, dKeys, dValues, end;
-};
-Backward backwardLayout(const Sizes& s) {
-  Backward f;
-  f.padded = roundUp(s.width, NR);
-  const uint64_t rows = roundUp(s.length, queryBlock > MR ? queryBlock : MR) + NR;
-  f.keysT = 0;
-  f.valuesT = f.keysT + s.width * s.keys;
-  f.keys = f.valuesT + s.width * s.keys;
-  f.queries = f.keys + rows * f.padded;
-  f.dOuts = f.queries + rows * f.padded;
-  f.scores = f.dOuts + rows * f.padded;
-  f.dScores = f.scores + queryBlock * (s.keys + MR);
-  f.dQuery = f.dScores + queryBlock * (s.keys + MR);
-  f.dKeys = f.dQuery + MR * f.padded;
-  f.dValues = f.dKeys + rows * f.padded;
-  f.end = f.dValues + rows * f.padded;
-  return f;
+// The softmax of a panel's scores[keys][NR], in place and unnormalised; queries start at `query`. A query's sum is made of VL strands, the keys
+// of one remainder mod VL each, added in order: the order of decodeAttention.
+void softmax(real* scores, long keys, long query, vec (&most)[NV], vec (&total)[NV]) {
+  // Keys before `query` are seen by the whole panel; what a query does not see must not decide its maximum.
+  const long open = query + 1 < keys ? query + 1 : keys;
+  vec top[2][NV];
+  for (int v = 0; v < NV; v++) top[0][v] = top[1][v] = splat(-INFINITY);
+  for (long j = 0; j < keys; j++)
+    for (int v = 0; v < NV; v++) {
+      vec score = load(scores + j * NR + v * VL);
+      if (j >= open)
+        for (long lane = 0; lane < VL; lane++)
+          if (query + v * VL + lane < j) score[lane] = -INFINITY;
+      top[j & 1][v] = larger(top[j & 1][v], score);
+    }
+  for (int v = 0; v < NV; v++) most[v] = larger(top[0][v], top[1][v]);
+  for (long strand = 0; strand < VL; strand++) {
+    vec part[NV] = {};
+    for (long j = strand; j < keys; j += VL)
+      for (int v = 0; v < NV; v++) {
+        vec p = exponential(load(scores + j * NR + v * VL) - most[v]);
+        if (j >= open) p = keepVisible(p, j, query + v * VL);
+        store(scores + j * NR + v * VL, p);
+        part[v] += p;
+      }
+    for (int v = 0; v < NV; v++) total[v] = strand == 0 ? part[v] : total[v] + part[v];
+  }
 }
 
 }  // namespace
 
 void run_attention(const Launch& l, Worker& worker) {
   using namespace kernel_attention;
-  const Sizes s = sizes(l.integers, i_batch, i_length, i_heads, i_headWidth);
-  const Forward f = forwardLayout(s);
-  const real* qkv = l.r(b_qkv);
-  real *out = l.r(b_out), *logSumExp = l.r(b_logSumExp);
-  const long c = s.heads * s.width;
+  const Sizes s{l.integers[i_batch], l.integers[i_length], l.integers[i_heads], l.integers[i_headWidth]};
+  const Forward f(s, reinterpret_cast<real*>(worker.ownScratch));
+  const long panels = (s.length + NR - 1) / NR;
   const real scale = real(1) / std::sqrt(real(s.width));
-  real* own = reinterpret_cast<real*>(worker.ownScratch);
-  real *keysT = own + f.keysT, *values = own + f.values, *query = own + f.query, *scores = own + f.scores, *mixed = own + f.out;
-  forTasks(worker, s.batch * s.heads, [&](long task) {
-    const long b = task / s.heads, h = task % s.heads;
-    const real* base = qkv + b * s.length * s.row() + h * s.width;
-    transpose(base + c, s.row(), s, keysT);
-    gather(base + 2 * c, s.row(), s.length, s.keys, s.width, f.padded, real(1), values);
-    for (long q0 = 0; q0 < s.length; q0 += MR) {
-      const long rows = s.length - q0 < MR ? s.length - q0 : MR;
-      gather(base + q0 * s.row(), s.row(), rows, MR, s.width, s.width, scale, query);
-      const long columns = roundUp(q0 + rows, NR);
-      product(query, s.width, 1, keysT, s.keys, s.width, columns, scores, s.keys, false);
-      real inverse[MR] = {};
-      for (long i = 0; i < rows; i++) {
-        real* row = scores + i * s.keys;
-        const long last = q0 + i;
-        vec most = splat(row[0]);
-        long j = 0;
-        for (; j + VL <= last + 1; j += VL) most = larger(most, load(row + j));
-        real top = maxLanes(most);
-        for (; j <= last; j++) top = row[j] > top ? row[j] : top;
-        vec sum{};
-        for (j = 0; j < columns; j += VL) {
-          const vec p = j <= last ? keepVisible(exponential(load(row + j) - top), j, last) : vec{};
-          store(row + j, p);
-          sum += p;
-        }
-        const real total = sumLanes(sum);
-        inverse[i] = real(1) / total;
-        logSumExp[(b * s.heads + h) * s.length + last] = top + std::log(total);
+  long gathered = -1;
+  forTasks(worker, s.batch * s.heads * panels, [&](long task) {
+    // The panels with the most keys come first, so that what is gathered for one serves the next of its head.
+    const long head = task / panels, b = head / s.heads, h = head % s.heads;
+    const long query = (panels - 1 - task % panels) * NR;
+    const long queries = s.length - query < NR ? s.length - query : NR, keys = query + queries;
+    const real* qkv = l.r(b_qkv) + b * s.length * s.row() + h * s.width;
+    if (gathered != head) {
+      for (long t = 0; t < keys; t++) {
+        memcpy(f.keys + t * s.width, qkv + t * s.row() + s.channels(), size_t(s.width) * sizeof(real));
+        memcpy(f.values + t * s.width, qkv + t * s.row() + 2 * s.channels(), size_t(s.width) * sizeof(real));
       }
-      for (long i = rows; i < MR; i++) memset(scores + i * s.keys, 0, size_t(columns) * sizeof(real));
-      product(scores, s.keys, 1, values, f.padded, q0 + rows, f.padded, mixed, f.padded, false);
-      for (long i = 0; i < rows; i++) {
-        real* to = out + (b * s.length + q0 + i) * c + h * s.width;
-        for (long d = 0; d < s.width; d++) to[d] = mixed[i * f.padded + d] * inverse[i];
-      }
+      gathered = head;
     }
+    if (queries < NR) memset(f.queries, 0, size_t(s.width * NR) * sizeof(real));
+    transpose(qkv + query * s.row(), s.row(), queries, s.width, f.queries, NR, scale);
+    product(f.keys, s.width, 1, keys, f.queries, NR, s.width, f.scores, NR, true);
+    vec most[NV], total[NV];
+    softmax(f.scores, keys, query, most, total);
+    product(f.values, 1, s.width, s.width, f.scores, NR, keys, f.out, NR, true);
+    for (int v = 0; v < NV; v++) {
+      const vec inverse = real(1) / total[v];
+      for (long d = 0; d < s.width; d++) store(f.out + d * NR + v * VL, load(f.out + d * NR + v * VL) * inverse);
+    }
+    transpose(f.out, NR, s.width, queries, l.r(b_out) + (b * s.length + query) * s.channels() + h * s.width, s.channels());
+    real* logSumExp = l.r(b_logSumExp) + head * s.length + query;
+    for (long i = 0; i < queries; i++) logSumExp[i] = most[i / VL][i % VL] + std::log(total[i / VL][i % VL]);
   });
 }
 Scratch scratch_attention(const Launch& l, int) {
   using namespace kernel_attention;
-  return {0, forwardLayout(sizes(l.integers, i_batch, i_length, i_heads, i_headWidth)).end * sizeof(real)};
+  const Sizes s{l.integers[i_batch], l.integers[i_length], l.integers[i_heads], l.integers[i_headWidth]};
+  return {0, uint64_t(Forward(s, nullptr).end) * sizeof(real)};
 }
+
+namespace {
+
+struct Backward {
+  long padded;                                             // width of a head in whole vectors
+  real *keys, *values;                                     // [length][width]
+  real *queries, *dOut, *dKeys, *dValues;                  // [length][padded]
+  real *queriesT, *dOutT, *dQueriesT;                      // [width][queryBlock]
+  real *p, *dScores;                                       // [keyBlock][queryBlock]
+  real *logSumExp, *along;                                 // [queryBlock]
+  long end;
+  Backward(const Sizes& s, real* base) {
+    padded = roundUp(s.width, VL);
+    Cutter cutter{base};
+    for (real** array : {&keys, &values}) *array = cutter.take(s.length * s.width);
+    for (real** array : {&queries, &dOut, &dKeys, &dValues}) *array = cutter.take(s.length * padded);
+    for (real** array : {&queriesT, &dOutT, &dQueriesT}) *array = cutter.take(s.width * queryBlock);
+    for (real** array : {&p, &dScores}) *array = cutter.take(keyBlock * queryBlock);
+    for (real** array : {&logSumExp, &along}) *array = cutter.take(queryBlock);
+    end = cutter.used;
+  }
+};
+
+// p and dScores of keys key.. key + keys and one panel of queries at `at` in the block that starts at query0.
+void differentiatePanel(const Backward& f, long width, long key, long keys, long query0, long at) {
+  real *p = f.p + at, *dScores = f.dScores + at;
+  product(f.keys + key * width, width, 1, keys, f.queriesT + at, queryBlock, width, p, queryBlock, true);
+  product(f.values + key * width, width, 1, keys, f.dOutT + at, queryBlock, width, dScores, queryBlock, true);
+  for (int v = 0; v < NV; v++) {
+    const vec logSumExp = load(f.logSumExp + at + v * VL), along = load(f.along + at + v * VL);
+    const long first = query0 + at + v * VL;
+    for (long j = 0; j < keys; j++) {
+      const long place = j * queryBlock + v * VL;
+      vec probability = exponential(load(p + place) - logSumExp);
+      if (key + j > first) probability = keepVisible(probability, key + j, first);
+      store(p + place, probability);
+      store(dScores + place, probability * (load(dScores + place) - along));
+    }
+  }
+}
+
+// to[keys][padded] += a^T . b over the block's queries, for all columns.
+void addOverQueries(const Backward& f, const real* a, long keys, const real* b, long queries, real* to) {
+  long column = 0;
+  for (; column + NR <= f.padded; column += NR)
+    product(a, queryBlock, 1, keys, b + column, f.padded, queries, to + column, f.padded, false);
+  for (; column < f.padded; column += VL)
+    product<1>(a, queryBlock, 1, keys, b + column, f.padded, queries, to + column, f.padded, false);
+}
+
+// Queries query0.. query0 + queries against all keys they see.
+void differentiateBlock(const Backward& f, long width, long query0, long queries) {
+  const long end = query0 + queries;
+  for (long key = 0; key < end; key += keyBlock) {
+    const long keys = end - key < keyBlock ? end - key : keyBlock;
+    for (long at = 0; at < queries; at += NR) {
+      const long last = query0 + at + NR - key, visible = last < 0 ? 0 : last < keys ? last : keys;
+      differentiatePanel(f, width, key, visible, query0, at);
+      for (long j = visible; j < keys; j++) {
+        memset(f.p + j * queryBlock + at, 0, NR * sizeof(real));
+        memset(f.dScores + j * queryBlock + at, 0, NR * sizeof(real));
+      }
+      product(f.keys + key * width, 1, width, width, f.dScores + at, queryBlock, visible, f.dQueriesT + at, queryBlock, false);
+    }
+    addOverQueries(f, f.p, keys, f.dOut + query0 * f.padded, queries, f.dValues + key * f.padded);
+    addOverQueries(f, f.dScores, keys, f.queries + query0 * f.padded, queries, f.dKeys + key * f.padded);
+  }
+}
+
+}  // namespace
 
 // dV = P^T dO; dS = P (dO V^T - rowsum(dO O)); dQ = scale dS K; dK = scale dS^T Q (Dao 2022, algorithm 4).
 void run_attentionGradient(const Launch& l, Worker& worker) {
   using namespace kernel_attentionGradient;
-  const Sizes s = sizes(l.integers, i_batch, i_length, i_heads, i_headWidth);
-  const Backward f = backwardLayout(s);
-  const real *qkv = l.r(b_qkv), *out = l.r(b_out), *logSumExp = l.r(b_logSumExp), *dOut = l.r(b_dOut);
-  real* dQkv = l.r(b_dQkv);
-  const long c = s.heads * s.width;
-  const real scale = real(1) / std::sqrt(real(s.width));
-  real* own = reinterpret_cast<real*>(worker.ownScratch);
-  real *keysT = own + f.keysT, *valuesT = own + f.valuesT, *keys = own + f.keys, *queries = own + f.queries, *dOuts = own + f.dOuts,
-       *scores = own + f.scores, *dScores = own + f.dScores, *dQuery = own + f.dQuery, *dKeys = own + f.dKeys,
-       *dValues = own + f.dValues;
-  const long rowsPadded = roundUp(s.length, queryBlock) + NR;
-  const long stride = s.keys;
-  forTasks(worker, s.batch * s.heads, [&](long task) {
-    const long b = task / s.heads, h = task % s.heads;
-    const real* base = qkv + b * s.length * s.row() + h * s.width;
-    const real* outBase = out + b * s.length * c + h * s.width;
-    const real* dOutBase = dOut + b * s.length * c + h * s.width;
-    const real* lse = logSumExp + (b * s.heads + h) * s.length;
-    transpose(base + c, s.row(), s, keysT);
-    transpose(base + 2 * c, s.row(), s, valuesT);
-    gather(base, s.row(), s.length, rowsPadded, s.width, f.padded, scale, queries);
-    gather(base + c, s.row(), s.length, rowsPadded, s.width, f.padded, scale, keys);
-    gather(dOutBase, c, s.length, rowsPadded, s.width, f.padded, real(1), dOuts);
-    memset(dKeys, 0, size_t(rowsPadded * f.padded) * sizeof(real));
-    memset(dValues, 0, size_t(rowsPadded * f.padded) * sizeof(real));
-    for (long q0 = 0; q0 < s.length; q0 += queryBlock) {
-      const long rows = s.length - q0 < queryBlock ? s.length - q0 : queryBlock;
-      const long seen = roundUp(q0 + rows, NR);
-      for (long i0 = 0; i0 < rows; i0 += MR) {
-        const long columns = roundUp(q0 + i0 + MR < s.length ? q0 + i0 + MR : s.length, NR);
-        product(queries + (q0 + i0) * f.padded, f.padded, 1, keysT, s.keys, s.width, columns, scores + i0 * stride, stride, false);
-        product(dOuts + (q0 + i0) * f.padded, f.padded, 1, valuesT, s.keys, s.width, columns, dScores + i0 * stride, stride, false);
-        for (long i = i0; i < i0 + MR; i++) {
-          real *p = scores + i * stride, *dp = dScores + i * stride;
-          const long last = q0 + i;
-          if (i >= rows) {
-            memset(p, 0, size_t(seen) * sizeof(real));
-            memset(dp, 0, size_t(seen) * sizeof(real));
-            continue;
-          }
-          real delta = 0;
-          for (long d = 0; d < s.width; d++) delta += dOutBase[last * c + d] * outBase[last * c + d];
-          long j = 0;
-          for (; j <= last; j += VL) {
-            const vec probability = keepVisible(exponential(load(p + j) - lse[last]), j, last);
-            store(p + j, probability);
-            store(dp + j, probability * (load(dp + j) - delta));
-          }
-          for (; j < seen; j += VL) {
-            store(p + j, vec{});
-            store(dp + j, vec{});
-          }
-        }
-        product(dScores + i0 * stride, stride, 1, keys, f.padded, q0 + (i0 + MR < rows ? i0 + MR : rows), f.padded, dQuery, f.padded,
-                false);
-        for (long i = i0; i < (i0 + MR < rows ? i0 + MR : rows); i++) {
-          real* to = dQkv + (b * s.length + q0 + i) * s.row() + h * s.width;
-          for (long d = 0; d < s.width; d++) to[d] = dQuery[(i - i0) * f.padded + d];
-        }
+  const Sizes s{l.integers[i_batch], l.integers[i_length], l.integers[i_heads], l.integers[i_headWidth]};
+  const Backward f(s, reinterpret_cast<real*>(worker.ownScratch));
+  const long width = s.width, c = s.channels();
+  const size_t headBytes = size_t(width) * sizeof(real);
+  const real scale = real(1) / std::sqrt(real(width));
+  forTasks(worker, s.batch * s.heads, [&](long head) {
+    const long b = head / s.heads, h = head % s.heads;
+    const real* qkv = l.r(b_qkv) + b * s.length * s.row() + h * width;
+    const real* dOut = l.r(b_dOut) + b * s.length * c + h * width;
+    const real* out = l.r(b_out) + b * s.length * c + h * width;
+    real* dQkv = l.r(b_dQkv) + b * s.length * s.row() + h * width;
+    memset(f.queries, 0, size_t(s.length * f.padded) * sizeof(real));
+    memset(f.dOut, 0, size_t(s.length * f.padded) * sizeof(real));
+    memset(f.dKeys, 0, size_t(s.length * f.padded) * sizeof(real));
+    memset(f.dValues, 0, size_t(s.length * f.padded) * sizeof(real));
+    for (long t = 0; t < s.length; t++) {
+      const real* row = qkv + t * s.row();
+      memcpy(f.keys + t * width, row + c, headBytes);
+      memcpy(f.values + t * width, row + 2 * c, headBytes);
+      memcpy(f.dOut + t * f.padded, dOut + t * c, headBytes);
+      for (long d = 0; d < width; d++) f.queries[t * f.padded + d] = row[d] * scale;
+    }
+    for (long query = 0; query < s.length; query += queryBlock) {
+      const long queries = s.length - query < queryBlock ? s.length - query : queryBlock;
+      for (real* array : {f.queriesT, f.dOutT, f.dQueriesT}) memset(array, 0, size_t(width * queryBlock) * sizeof(real));
+      transpose(f.queries + query * f.padded, f.padded, queries, width, f.queriesT, queryBlock);
+      transpose(f.dOut + query * f.padded, f.padded, queries, width, f.dOutT, queryBlock);
+      for (long i = 0; i < queryBlock; i++) {
+        // Lanes past the end: probability 0 for every key.
+        f.logSumExp[i] = i < queries ? l.r(b_logSumExp)[head * s.length + query + i] : real(INFINITY);
+        vec along{};
+        if (i < queries)
+          for (long d = 0; d < width; d += VL)
+            along += loadPart(dOut + (query + i) * c + d, width - d) * loadPart(out + (query + i) * c + d, width - d);
+        f.along[i] = sumLanes(along);
       }
-      const long depth = roundUp(rows, MR);
-      for (long j = 0; j < q0 + rows; j += MR) {
-        product(dScores + j, 1, stride, queries + q0 * f.padded, f.padded, depth, f.padded, dKeys + j * f.padded, f.padded, true);
-        product(scores + j, 1, stride, dOuts + q0 * f.padded, f.padded, depth, f.padded, dValues + j * f.padded, f.padded, true);
-      }
+      differentiateBlock(f, width, query, queries);
+      transpose(f.dQueriesT, queryBlock, width, queries, dQkv + query * s.row(), s.row(), scale);
     }
     for (long t = 0; t < s.length; t++) {
-      real* to = dQkv + (b * s.length + t) * s.row() + h * s.width;
-      for (long d = 0; d < s.width; d++) {
-        to[c + d] = dKeys[t * f.padded + d];
-        to[2 * c + d] = dValues[t * f.padded + d];
-      }
+      memcpy(dQkv + t * s.row() + c, f.dKeys + t * f.padded, headBytes);
+      memcpy(dQkv + t * s.row() + 2 * c, f.dValues + t * f.padded, headBytes);
     }
   });
 }
 Scratch scratch_attentionGradient(const Launch& l, int) {
   using namespace kernel_attentionGradient;
-  return {0, backwardLayout(sizes(l.integers, i_batch, i_length, i_heads, i_headWidth)).end * sizeof(real)};
+  const Sizes s{l.integers[i_batch], l.integers[i_length], l.integers[i_heads], l.integers[i_headWidth]};
+  return {0, uint64_t(Backward(s, nullptr).end) * sizeof(real)};
 }

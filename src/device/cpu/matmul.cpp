@@ -76,28 +76,6 @@ void packA(const Gemm& g, long k0, long depth, long i0, long rows, real* dst) {
   }
 }
 
-// c = fresh ? 0 : c, then c += a . b, for a register tile.
-template <int ROWS, int VECTORS = NV>
-void tile(const real* a, long rowA, long stepA, const real* b, long rowB, long depth, real* c, long rowC, bool fresh) {
-  vec acc[ROWS][VECTORS];
-#pragma GCC unroll 16
-  for (int i = 0; i < ROWS; i++)
-#pragma GCC unroll 16
-    for (int v = 0; v < VECTORS; v++) acc[i][v] = fresh ? vec{} : load(c + i * rowC + v * VL);
-  multiplyTile<ROWS, VECTORS>(acc, a, rowA, stepA, b, rowB, depth);
-#pragma GCC unroll 16
-  for (int i = 0; i < ROWS; i++)
-#pragma GCC unroll 16
-    for (int v = 0; v < VECTORS; v++) store(c + i * rowC + v * VL, acc[i][v]);
-}
-
-typedef void Tile(const real*, long, long, const real*, long, long, real*, long, bool);
-template <int... ROWS>
-Tile* tileOf(long rows, std::integer_sequence<int, ROWS...>) {
-  static Tile* const tiles[] = {tile<ROWS + 1>...};
-  return tiles[rows - 1];
-}
-
 // The epilogue: finished sums (rows of NR) to `c`. WHOLE: all NR columns are there.
 template <bool WHOLE>
 void finish(const Gemm& g, long i0, long rows, long j0, long width, const real* sums) {
@@ -141,7 +119,7 @@ void strip(const Gemm& g, long i0, long rows, const Rows& left, long j0, const r
       if (last && g.pre != nullptr) __builtin_prefetch(g.pre + (i0 + i) * g.strideC + j0 + at);
       if (last && g.residual != nullptr) __builtin_prefetch(g.residual + (i0 + i) * g.strideC + j0 + at);
     }
-    Tile* multiply = height == MR ? tile<MR> : tileOf(height, std::make_integer_sequence<int, MR>());
+    Tile* multiply = tileOf(height);
     if (width == NR && (plain || !last)) {
       multiply(a, left.row, left.step, b, rowB, depth, c, g.strideC, fresh);
       continue;

@@ -49,3 +49,32 @@ INLINE void multiplyTile(vec (&acc)[ROWS][VECTORS], const real* a, long rowA, lo
     b += rowB;
   }
 }
+
+// c = fresh ? 0 : c, then c += a . b, for a register tile. A function of its own, so that its loop has all registers.
+template <int ROWS, int VECTORS = NV>
+__attribute__((noinline)) void tile(const real* a, long rowA, long stepA, const real* b, long rowB, long depth, real* c, long rowC,
+                                    bool fresh) {
+  vec acc[ROWS][VECTORS];
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 16
+    for (int v = 0; v < VECTORS; v++) acc[i][v] = fresh ? vec{} : load(c + i * rowC + v * VL);
+  multiplyTile<ROWS, VECTORS>(acc, a, rowA, stepA, b, rowB, depth);
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 16
+    for (int v = 0; v < VECTORS; v++) store(c + i * rowC + v * VL, acc[i][v]);
+}
+
+typedef void Tile(const real*, long, long, const real*, long, long, real*, long, bool);
+template <int VECTORS, int... ROWS>
+Tile* tileOf(long rows, std::integer_sequence<int, ROWS...>) {
+  static Tile* const tiles[] = {tile<ROWS + 1, VECTORS>...};
+  return tiles[rows - 1];
+}
+
+// The tile of so many rows, at most MR.
+template <int VECTORS = NV>
+INLINE Tile* tileOf(long rows) {
+  return rows == MR ? tile<MR, VECTORS> : tileOf<VECTORS>(rows, std::make_integer_sequence<int, MR>());
+}

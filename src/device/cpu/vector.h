@@ -63,7 +63,8 @@ INLINE real maxLanes(vec v) {
 // e^x: range reduction by ln 2 and a degree-5 polynomial (Cephes expf) for f32, below 2 ulp; std::exp for f64.
 INLINE vec exponential(vec x) {
   if constexpr (sizeof(real) == 4) {
-    x = smaller(larger(x, splat(-87.0f)), splat(88.0f));
+    // In this order of operands NaN stays NaN.
+    x = smaller(splat(88.0f), larger(splat(-87.0f), x));
     const real magic = 12582912.0f;
     vec n = (x * real(1.44269504088896341) + magic) - magic;
     vec r = x - n * real(0.693359375);
