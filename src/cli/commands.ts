@@ -63,14 +63,12 @@ const plan = Command.make(
   ])
 )
 
-const status = Command.make(
-  "status",
-  { store: flags.store, json: flags.json("Prints the newest run as JSON, or null") },
-  (input) => from(async () => (await import("./status.ts")).status(input))
+const status = Command.make("status", { store: flags.store, json: flags.json("Prints the runs as JSON") }, (input) =>
+  from(async () => (await import("./status.ts")).status(input))
 ).pipe(
   Command.withShortDescription("Show the newest run and its stages"),
   Command.withDescription(
-    "Shows the newest run in the store: when it was, what was set, and what became of each stage."
+    "Shows the newest run in the store: when it was, what was set, and what became of each stage; and the runs before it in short."
   )
 )
 

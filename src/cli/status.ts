@@ -1,22 +1,52 @@
 /**
- * `ptmflow status`: the newest run and what became of its stages.
+ * `ptmflow status`: the newest run and what became of its stages, and the runs before it.
  *
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { newestRun } from "../lineage/ledger.ts"
-import { layer as storeLayer } from "../store/store.ts"
+import { runRecords } from "../lineage/records.ts"
+import { isAlive } from "../store/holder.ts"
+import { Store, layer as storeLayer } from "../store/store.ts"
 import { program } from "./invocation.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
-import { statusLines } from "./render/status.ts"
+import { withoutStack } from "./render/failure.ts"
+import { type EarlierRun, statusLines } from "./render/status.ts"
 
-/** Prints the newest run. */
-export const status = Effect.fnUntraced(function* (input: { readonly store: string; readonly json: boolean }) {
-  const run = yield* Effect.provide(newestRun, storeLayer(input.store))
-  if (input.json) return yield* printJson(run ?? null)
-  if (run === undefined) {
-    return yield* printLines([`Nothing has run in ${input.store} yet: ${program()} run <pipeline.ts>`])
-  }
-  yield* printLines(statusLines(run, yield* Clock.currentTimeMillis, viewOf(process.stdout)))
-})
+/** Runs that are listed beside the newest. */
+const most = 5
+
+/** Prints the newest runs. */
+export const status = Effect.fnUntraced(
+  function* (input: { readonly store: string; readonly json: boolean }) {
+    const newest = yield* newestRun
+    const { journal } = yield* Store
+    const earlier = [...runRecords(journal)].slice(1, 1 + most).map(
+      ({ failures, holder, pipeline, ran, run, seconds, settings, status, time }): EarlierRun => ({
+        run,
+        pipeline,
+        status: status === "running" && isAlive(holder) === false ? "interrupted" : status,
+        time,
+        seconds,
+        settings,
+        ran: ran.length,
+        failed: failures.length
+      })
+    )
+    if (input.json) return yield* printJson({ newest: newest ?? null, earlier })
+    if (newest === undefined) {
+      return yield* printLines([`Nothing has run in ${input.store} yet: ${program()} run <pipeline.ts>`])
+    }
+    // A defect's message has a stack.
+    const stages = newest.stages.map((stage) => {
+      if (stage.message === undefined) return stage
+      const { message, place } = withoutStack(stage.message, process.cwd())
+      return { ...stage, message: place === "" ? message : `${message}\nat ${place}` }
+    })
+    yield* printLines(
+      statusLines({ ...newest, stages }, earlier, yield* Clock.currentTimeMillis, viewOf(process.stdout))
+    )
+  },
+  (effect, { store }) => Effect.provide(effect, storeLayer(store))
+)

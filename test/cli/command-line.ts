@@ -35,7 +35,10 @@ export class Folder {
       readonly onLine?: (line: string, child: ChildProcess) => void
     } = {}
   ): Promise<Ended> {
-    const { FORCE_COLOR: _, NO_COLOR: __, ...env } = process.env
+    // Not this test run's: how npm was called, and whether it has colours.
+    const env = Object.fromEntries(
+      Object.entries(process.env).filter(([name]) => !/^(npm_.*|FORCE_COLOR|NO_COLOR)$/.test(name))
+    )
     const child = spawn(options.node ?? process.execPath, [bin, ...args], {
       cwd: this.root,
       stdio: ["ignore", "pipe", "pipe"],

@@ -56,9 +56,10 @@ test("a pipeline from the first run to lineage", async () => {
   expect(changed.out).toMatch(/╭ ○ double.*\n╰ ○ again/)
 
   const status = await folder.start(["status"])
-  expect(status.out).toMatch(/counting {2}succeeded/)
-  const newest = JSON.parse((await folder.start(["status", "--json"])).out)
+  expect(status.out).toMatch(/^counting {2}succeeded {2}just now[\s\S]*Earlier\n {2}counting {2}succeeded .*9 ran\n$/)
+  const { earlier, newest } = JSON.parse((await folder.start(["status", "--json"])).out)
   expect(newest).toMatchObject({ pipeline: "counting", status: "succeeded", size: 9 })
+  expect(earlier).toMatchObject([{ status: "succeeded", ran: 9, failed: 0 }])
 
   const tree = await folder.start(["lineage", "last"])
   expect(tree.out).toMatch(/^● again\.3\.number {2}json [0-9a-f]{12}/)
