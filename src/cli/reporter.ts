@@ -22,9 +22,13 @@ import { takeOver } from "./takeover.ts"
 /** Hears every event of a run. */
 export type OnEvent = (event: Event) => Effect.Effect<void>
 
-/** What shows a run of this graph, until the scope closes. */
-export const make = (graph: Graph<unknown>, json: boolean): Effect.Effect<OnEvent, never, Scope.Scope> =>
-  json ? jsonReporter : canRewrite() ? terminalReporter(graph) : logReporter(graph)
+/** What shows a run of this graph on this device (empty: none), until the scope closes. */
+export const make = (
+  graph: Graph<unknown>,
+  device: string,
+  json: boolean
+): Effect.Effect<OnEvent, never, Scope.Scope> =>
+  json ? jsonReporter : canRewrite() ? terminalReporter(graph, device) : logReporter(graph, device)
 
 /** A defect's message has a stack: a person is told the first place in code of their own. */
 const brief = (event: Event): Event => {
@@ -47,8 +51,8 @@ const jsonReporter: Effect.Effect<OnEvent, never, Scope.Scope> = Effect.map(
   }
 )
 
-const logReporter = Effect.fnUntraced(function* (graph: Graph<unknown>) {
-  const state = initial(graph, yield* Clock.currentTimeMillis)
+const logReporter = Effect.fnUntraced(function* (graph: Graph<unknown>, device: string) {
+  const state = initial(graph, device, yield* Clock.currentTimeMillis)
   const written = new Map<string, number>()
   return (event: Event) =>
     Effect.map(Clock.currentTimeMillis, (now) => {
@@ -61,8 +65,8 @@ const logReporter = Effect.fnUntraced(function* (graph: Graph<unknown>) {
 /** Milliseconds between two looks at the lines that change. */
 const frame = 100
 
-const terminalReporter = Effect.fnUntraced(function* (graph: Graph<unknown>) {
-  const state = initial(graph, yield* Clock.currentTimeMillis)
+const terminalReporter = Effect.fnUntraced(function* (graph: Graph<unknown>, device: string) {
+  const state = initial(graph, device, yield* Clock.currentTimeMillis)
   const { style } = viewOf(process.stdout)
   const screen = yield* Effect.acquireRelease(
     Effect.sync(() => {

@@ -4,6 +4,8 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { Device } from "../device/device.ts"
 import * as Executor from "../executor/run.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import type { Setting } from "../pipeline/graph.ts"
@@ -28,16 +30,18 @@ export interface RunInput extends DeviceInput {
 export const run = Effect.fnUntraced(function* (input: RunInput) {
   const graph = yield* loadGraph(input.pipeline, input.set)
   const execute = Effect.scoped(
-    Effect.gen(function* () {
-      const onEvent = yield* Reporter.make(graph, input.json)
-      return yield* withDevice(graph, input, Executor.run(graph, { onEvent }))
-    })
+    withDevice(
+      graph,
+      input,
+      Effect.gen(function* () {
+        const device = yield* Effect.serviceOption(Device)
+        const words = Option.match(device, { onNone: () => "", onSome: (each) => `${each.kind}: ${each.description}` })
+        const onEvent = yield* Reporter.make(graph, words, input.json)
+        return yield* Executor.run(graph, { onEvent })
+      })
+    )
   )
-  const howToGoOn = printLines([
-    "",
-    "What finished is kept, and what was running goes on from its last resume point:",
-    `  ${again()}`
-  ])
+  const howToGoOn = printLines(["", "What finished is kept. To go on from the last resume point:", `  ${again()}`])
   const whole = Effect.gen(function* () {
     const { outputs } = yield* execute.pipe(Effect.onInterrupt(() => (input.json ? Effect.void : howToGoOn)))
     if (!input.json) yield* show(outputs)

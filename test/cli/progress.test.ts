@@ -83,7 +83,7 @@ const view = { columns: 80, style: styleOf(false) }
 
 /** The lines that stay after all events, one second apart, and the state. */
 const history = (events: ReadonlyArray<Event>, columns = 80) => {
-  const state = initial(graph, 0)
+  const state = initial(graph, "cpu: 2 threads", 0)
   const lines = events.flatMap((event, second) => {
     fold(state, event, second * 1000)
     return historyLines(state, event, { ...view, columns })
@@ -96,6 +96,7 @@ const live = (state: Progress, now: number, columns = 80, rows = 24) =>
 test("a run opens with the graph, what is reused in it, and why the rest runs", () => {
   expect(history(plan("reuse", "run")).lines).toEqual([
     "recipe  A recipe",
+    "on cpu: 2 threads",
     "",
     "  ✓ tokens",
     "  ● pretrain  ← tokens",
@@ -159,7 +160,7 @@ test("a finished stage is one line, a round of a loop one line once all of it is
     finished("summary", 0.01, {}),
     ended("succeeded", { ran: 4, reused: 3 } as Partial<Event>)
   ]
-  expect(history(events).lines.slice(8)).toEqual([
+  expect(history(events).lines.slice(9)).toEqual([
     " ✓ pretrain            1m 15s  validation loss 3.200",
     " ✓ rollout → ppo 1/2    5.0 s  reward 1.500  tokens per answer 12.25",
     " ✓ rollout → ppo 2/2   reused",
@@ -214,14 +215,14 @@ test("a waiting stage names the process that runs it", () => {
 })
 
 test("a log has one line for each event, and of progress one in five seconds", () => {
-  const state = initial(graph, 0)
+  const state = initial(graph, "cpu: 2 threads", 0)
   const written = new Map<string, number>()
   const log = (event: Event, now: number) => {
     fold(state, event, now)
     return plainLines(state, event, now, written)
   }
   const run: Event = { _tag: "RunStarted", run: "r1", pipeline: "recipe", stages: 7, time: 0 }
-  expect(log(run, 0)).toEqual(["recipe: 7 stages, run r1"])
+  expect(log(run, 0)).toEqual(["recipe: 7 stages, run r1, on cpu: 2 threads"])
   const [opening] = plan("reuse", "run").flatMap((event) => log(event, 0))
   expect(opening).toMatch(/^plan: 1 reused, 6 to run, 0 that may be reused\n {2}pretrain: parameter steps: 5 -> 6\n/)
   expect(log(started("pretrain"), 0)).toEqual(["started pretrain"])

@@ -50,7 +50,8 @@ const opening = (state: Progress, view: View): ReadonlyArray<string> => {
   const { style } = view
   const rows = state.blocks.flatMap((block) => block.rows)
   const title = cut(`${style.strong(state.pipeline)}  ${style.faint(state.description)}`.trimEnd(), view.columns)
-  if (rows.length > mostRows) return [title, `   ${count(state.total, "stage")}`, ""]
+  const head = [title, ...(state.device === "" ? [] : [cut(style.faint(`on ${state.device}`), view.columns)])]
+  if (rows.length > mostRows) return [...head, `   ${count(state.total, "stage")}`, ""]
   const causes = firstCauses(state.planned)
   const note = (row: Row) => {
     const plans = row.stages.flatMap((stage) => state.planned.get(stage) ?? [])
@@ -61,7 +62,7 @@ const opening = (state: Progress, view: View): ReadonlyArray<string> => {
     const more = reasons.length > mostReasons ? [style.faint(`and ${reasons.length - mostReasons} more`)] : []
     return { sign, below: [...reasons.slice(0, mostReasons).map((text) => style.due(printable(text))), ...more] }
   }
-  return [title, "", ...dagLines(state.blocks, note, view), ""]
+  return [...head, "", ...dagLines(state.blocks, note, view), ""]
 }
 
 /** The line of a stage, or of its round once every stage of the round is done. */

@@ -21,7 +21,9 @@ export type Written = Map<string, number>
 export const plainLines = (state: Progress, event: Event, now: number, written: Written): ReadonlyArray<string> => {
   switch (event._tag) {
     case "RunStarted":
-      return [`${event.pipeline}: ${count(event.stages, "stage")}, run ${event.run}`]
+      return [
+        `${event.pipeline}: ${count(event.stages, "stage")}, run ${event.run}${state.device === "" ? "" : `, on ${state.device}`}`
+      ]
     case "StagePlanned":
       return state.planned.size === state.total ? [planText(state)] : []
     case "StageReused":

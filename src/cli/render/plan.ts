@@ -36,7 +36,7 @@ export const planLines = (graph: Graph<unknown>, plan: Plan, view: View): Readon
       below: below.length <= most ? below : [...below.slice(0, most), style.faint(`and ${below.length - most} more`)]
     }
   }
-  const { blocks } = initial(graph, 0)
+  const { blocks } = initial(graph, "", 0)
   const may = plan.stages.some(({ action }) => action === "maybe")
   return [
     cut(`${style.strong(plan.pipeline)}  ${summary(plan)}`, view.columns),

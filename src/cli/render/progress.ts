@@ -39,6 +39,8 @@ export interface Done {
 export interface Progress {
   readonly pipeline: string
   readonly description: string
+  /** What stages compute on; empty where none does. */
+  readonly device: string
   readonly blocks: ReadonlyArray<Block>
   readonly blockOf: ReadonlyMap<string, Block>
   readonly total: number
@@ -50,7 +52,11 @@ export interface Progress {
 }
 
 /** The state before the first event. */
-export const initial = (graph: Pick<Graph<unknown>, "pipeline" | "description" | "stages">, now: number): Progress => {
+export const initial = (
+  graph: Pick<Graph<unknown>, "pipeline" | "description" | "stages">,
+  device: string,
+  now: number
+): Progress => {
   const blocks = outline(
     graph.stages.map(({ inputs, name, operator }) => ({
       name,
@@ -61,6 +67,7 @@ export const initial = (graph: Pick<Graph<unknown>, "pipeline" | "description" |
   return {
     pipeline: graph.pipeline,
     description: graph.description,
+    device,
     blocks,
     blockOf: new Map(
       blocks.flatMap((block) => block.rows.flatMap(({ stages }) => stages.map((stage) => [stage, block] as const)))
