@@ -21,6 +21,30 @@ void run_cacheWrite(const Launch& l, Worker& worker) {
 }
 Scratch scratch_cacheWrite(const Launch&, int) { return {}; }
 
+namespace {
+
+// scores[j] for VL * N keys from j on: chains over the head's width. keys: [width][capacity].
+template <int N>
+INLINE void scoreKeys(const real* query, const real* keys, long width, long capacity, long readable, real* scores) {
+  vec sum[N] = {};
+  for (long d = 0; d < width; d++) {
+    const vec q = splat(query[d]);
+    for (int v = 0; v < N; v++) sum[v] += q * loadPart(keys + d * capacity + v * VL, readable - v * VL);
+  }
+  for (int v = 0; v < N; v++) store(scores + v * VL, sum[v]);
+}
+
+// out[N * VL] = (the sum over keys of p * value) * scale
+template <int N>
+INLINE void mixValues(const real* p, const real* values, long keys, long width, real scale, long columns, real* out) {
+  vec sum[N] = {};
+  for (long j = 0; j < keys; j++)
+    for (int v = 0; v < N; v++) sum[v] += splat(p[j]) * loadPart(values + j * width + v * VL, columns - v * VL);
+  for (int v = 0; v < N; v++) storePart(out + v * VL, sum[v] * scale, columns - v * VL);
+}
+
+}  // namespace
+
 void run_decodeAttention(const Launch& l, Worker& worker) {
   using namespace kernel_decodeAttention;
   const long batch = l.integers[i_batch], capacity = l.integers[i_capacity];
@@ -30,48 +54,44 @@ void run_decodeAttention(const Launch& l, Worker& worker) {
   real* out = l.r(b_out);
   const real scale = real(1) / std::sqrt(real(width));
   real* scores = reinterpret_cast<real*>(worker.ownScratch);
-  real* mixed = scores + roundUp(capacity, VL);
+  real* query = scores + roundUp(capacity, 4 * VL);
   forTasks(worker, batch * heads, [&](long task) {
     const long b = task / heads, h = task % heads, position = positions[b];
     if (position < 0 || position >= capacity) {
       worker.fault(b, position, capacity);
       return;
     }
-    const real* query = qkv + b * 3 * c + h * width;
+    const real* row = qkv + b * 3 * c + h * width;
     real* keys = l.r(b_keys) + task * width * capacity;
     real* values = l.r(b_values) + task * width * capacity;
-    for (long d = 0; d < width; d++) keys[d * capacity + position] = query[c + d];
-    memcpy(values + position * width, query + 2 * c, size_t(width) * sizeof(real));
+    for (long d = 0; d < width; d++) {
+      keys[d * capacity + position] = row[c + d];
+      query[d] = row[d] * scale;
+    }
+    memcpy(values + position * width, row + 2 * c, size_t(width) * sizeof(real));
 
     const long count = position + 1;
+    long j = 0;
+    for (; j < count && j + 4 * VL <= capacity; j += 4 * VL) scoreKeys<4>(query, keys + j, width, capacity, 4 * VL, scores + j);
+    for (; j < count; j += VL) scoreKeys<1>(query, keys + j, width, capacity, capacity - j, scores + j);
     real top = -INFINITY;
-    for (long j = 0; j < count; j += VL) {
-      const long n = capacity - j;
-      vec score{};
-      for (long d = 0; d < width; d++) score += splat(query[d] * scale) * loadPart(keys + d * capacity + j, n);
-      store(scores + j, score);
-      for (long i = 0; i < VL && j + i < count; i++) top = score[i] > top ? score[i] : top;
-    }
+    for (j = 0; j < count; j++) top = scores[j] > top ? scores[j] : top;
     vec sum{};
-    for (long j = 0; j < count; j += VL) {
+    for (j = 0; j < count; j += VL) {
       vec p = exponential(load(scores + j) - top);
-      for (long i = 0; i < VL; i++)
-        if (j + i >= count) p[i] = 0;
+      for (long i = count - j; i < VL; i++) p[i] = 0;
       store(scores + j, p);
       sum += p;
     }
     const real inverse = real(1) / sumLanes(sum);
-    for (long d = 0; d < width; d++) mixed[d] = 0;
-    for (long j = 0; j < count; j++) {
-      const real p = scores[j];
-      const real* value = values + j * width;
-      for (long d = 0; d < width; d++) mixed[d] += p * value[d];
-    }
     real* to = out + b * c + h * width;
-    for (long d = 0; d < width; d++) to[d] = mixed[d] * inverse;
+    long d = 0;
+    for (; d + 8 * VL <= width; d += 8 * VL) mixValues<8>(scores, values + d, count, width, inverse, 8 * VL, to + d);
+    for (; d + 4 * VL <= width; d += 4 * VL) mixValues<4>(scores, values + d, count, width, inverse, 4 * VL, to + d);
+    for (; d < width; d += VL) mixValues<1>(scores, values + d, count, width, inverse, width - d, to + d);
   });
 }
 Scratch scratch_decodeAttention(const Launch& l, int) {
   using namespace kernel_decodeAttention;
-  return {0, uint64_t(roundUp(l.integers[i_capacity], VL) + roundUp(l.integers[i_headWidth], VL)) * sizeof(real)};
+  return {0, uint64_t(roundUp(l.integers[i_capacity], 4 * VL) + roundUp(l.integers[i_headWidth], VL)) * sizeof(real)};
 }

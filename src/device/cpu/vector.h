@@ -60,11 +60,12 @@ INLINE real maxLanes(vec v) {
   return most;
 }
 
-// e^x: range reduction by ln 2 and a degree-5 polynomial (Cephes expf) for f32, below 2 ulp; std::exp for f64.
+// e^x: range reduction by ln 2 and a degree-5 polynomial (Cephes expf) for f32, below 2 ulp, 0 below -87; std::exp for f64.
 INLINE vec exponential(vec x) {
   if constexpr (sizeof(real) == 4) {
+    const vec original = x;
     // In this order of operands NaN stays NaN.
-    x = smaller(splat(88.0f), larger(splat(-87.0f), x));
+    x = smaller(splat(88.0f), x);
     const real magic = 12582912.0f;
     vec n = (x * real(1.44269504088896341) + magic) - magic;
     vec r = x - n * real(0.693359375);
@@ -82,7 +83,7 @@ INLINE vec exponential(vec x) {
     ivec exponent = (__builtin_convertvector(narrow, ivec) + 127) << 23;
     vec scale;
     memcpy(&scale, &exponent, sizeof scale);
-    return p * scale;
+    return original < real(-87) ? vec{} : p * scale;
   } else {
     for (long i = 0; i < VL; i++) x[i] = std::exp(x[i]);
     return x;
