@@ -54,9 +54,9 @@ void headRow(const Head& h, long row, real* z) {
   real logSumExp = h.savedLogSumExp != nullptr ? h.savedLogSumExp[row] : 0;
   if (h.logProbability != nullptr) {
     const RowStatistics s = rowStatistics(z, h.vocabulary, h.inverseTemperature);
-    logSumExp = s.logSumExp();
-    h.logProbability[row] = z[target] * h.inverseTemperature - logSumExp;
-    if (h.entropy != nullptr) h.entropy[row] = s.entropy();
+    logSumExp = s.logSumExp;
+    h.logProbability[row] = logProbability(z[target], h.inverseTemperature, logSumExp);
+    if (h.entropy != nullptr) h.entropy[row] = s.entropy;
     if (h.logSumExp != nullptr) h.logSumExp[row] = logSumExp;
   }
   if (h.dx == nullptr) return;

@@ -105,7 +105,7 @@ void run_sample(const Launch& l, Worker& worker) {
   const real *x = l.r(b_x), *table = l.r(b_table);
   const int32_t *keys = l.n(b_keys), *limits = l.n(b_limits);
   int32_t *ids = l.n(b_ids), *positions = l.n(b_positions), *done = l.n(b_done), *tokens = l.n(b_tokens);
-  real* logProbability = l.r(b_logProbability);
+  real* captured = l.r(b_logProbability);
   const bool greedy = temperature == 0;
   const real scale = real(greedy ? 1 : 1 / temperature);
 
@@ -144,12 +144,12 @@ void run_sample(const Launch& l, Worker& worker) {
       for (long j = 0; j < vocabulary; j += VL)
         storePart(weights + j, exponential(loadPart(row + j, vocabulary - j) * scale - s.top), vocabulary - j);
       // Logits that are not numbers have no order.
-      if (((topK > 0 && topK < vocabulary) || topP < 1) && !std::isnan(s.total)) cut(row, weights, vocabulary, topK, topP, candidates);
+      if (((topK > 0 && topK < vocabulary) || topP < 1) && !std::isnan(s.logSumExp)) cut(row, weights, vocabulary, topK, topP, candidates);
       const uint32_t word = philoxWord(uint32_t(keys[2 * b]), uint32_t(keys[2 * b + 1]), uint32_t(next));
       token = draw(weights, vocabulary, (word >> 8) * 0x1p-24);
     }
     ids[b] = tokens[b * capacity + next] = int32_t(token);
-    logProbability[b * capacity + next] = row[token] * scale - s.logSumExp();
+    captured[b * capacity + next] = logProbability(row[token], scale, s.logSumExp);
     positions[b] = int32_t(next);
     if (token == l.integers[i_endToken] || next >= limits[b]) done[b] = 1;
   });

@@ -45,6 +45,18 @@ INLINE void storePart(real* p, vec v, long n) {
   for (long i = 0; i < n; i++) p[i] = v[i];
 }
 
+// a * b + c, rounded once where the processor can. Left to themselves compilers fuse or not by context, and rows would not have one value.
+INLINE vec fused(vec a, vec b, vec c) {
+#if defined(__FMA__) || defined(__aarch64__)
+  vec r;
+#pragma GCC unroll 16
+  for (long i = 0; i < VL; i++) r[i] = std::fma(a[i], b[i], c[i]);
+  return r;
+#else
+  return a * b + c;
+#endif
+}
+
 INLINE vec larger(vec a, vec b) { return a > b ? a : b; }
 INLINE vec smaller(vec a, vec b) { return a < b ? a : b; }
 
