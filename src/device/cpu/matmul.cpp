@@ -6,6 +6,7 @@ namespace {
 constexpr long KC = 384;        // most that a packed block is deep: a B panel of KC x NR stays in L1
 constexpr long MC = 16 * MR;    // rows of A that stay in L2 while the panels of B pass
 constexpr long NC = 256 * NR;   // columns of packed B, shared by all workers
+constexpr long panelGroup = 32; // panels of a task, at most
 constexpr long smallM = 16;     // up to here each worker packs, at most, its own panels of B
 
 INLINE long divideUp(long a, long b) { return (a + b - 1) / b; }
@@ -42,21 +43,20 @@ void packB(const Gemm& g, long k0, long depth, long j0, long panels, real* dst) 
   }
 }
 
-// dst[panel][k][MR] for rows i0.. of op(a). Whole vectors are written and the next row over what was too much: dst needs VL elements of slack.
+// dst[panel][k][MR] for rows i0.. of op(a). A row of dst is written by whole vectors, the next row over what was too much: dst needs VL
+// elements of slack.
 void packA(const Gemm& g, long k0, long depth, long i0, long rows, real* dst) {
-  const long whole = rows / MR * MR, rest = rows - whole;
-  if (g.transposeA) {
-    // Row after row over all panels: columns one below the other are pages apart.
-    const real* src = g.a + k0 * g.strideA + i0;
-    for (long k = 0; k < depth; k++, src += g.strideA, dst += MR) {
-      for (long i = 0; i < whole; i += MR) memcpy(dst + i * depth, src + i, MR * sizeof(real));
-      if (rest > 0) memcpy(dst + whole * depth, src + whole, size_t(rest) * sizeof(real));
+  for (long panel = 0; panel < rows; panel += MR, dst += depth * MR) {
+    const long height = rows - panel < MR ? rows - panel : MR;
+    if (g.transposeA) {
+      const real* src = g.a + k0 * g.strideA + i0 + panel;
+      for (long k = 0; k < depth; k++, src += g.strideA) {
+        if (height == MR) memcpy(dst + k * MR, src, MR * sizeof(real));
+        else memcpy(dst + k * MR, src, size_t(height) * sizeof(real));
+      }
+      continue;
     }
-    return;
-  }
-  const real* src = g.a + i0 * g.strideA + k0;
-  for (long panel = 0; panel < rows; panel += MR, src += MR * g.strideA, dst += depth * MR) {
-    const long height = panel < whole ? MR : rest;
+    const real* src = g.a + (i0 + panel) * g.strideA + k0;
     long k = 0;
     for (; height == MR && k + VL <= depth; k += VL)
       for (int first = 0; first < MR; first += VL) {
@@ -66,7 +66,8 @@ void packA(const Gemm& g, long k0, long depth, long i0, long rows, real* dst) {
         transposeBlock(block);
 #pragma GCC unroll 16
         for (int i = 0; i < VL; i++) {
-          if (first == 0 || first + VL <= MR) store(dst + (k + i) * MR + first, block[i]);
+          if (first + VL <= MR || MR - first == VL) store(dst + (k + i) * MR + first, block[i]);
+          else if (first == 0) store(dst + (k + i) * MR, block[i]);
           else storePart(dst + (k + i) * MR + first, block[i], MR - first);
         }
       }
@@ -196,7 +197,7 @@ void gemm(Worker& worker, const Gemm& g) {
   for (long n0 = 0; n0 < g.n; n0 += NC) {
     const long panels = divideUp(g.n - n0 < NC ? g.n - n0 : NC, NR);
     // Tasks as large as the caches like, but several for each worker.
-    long height = roundUp(g.m < MC ? g.m : MC, MR), group = panels;
+    long height = roundUp(g.m < MC ? g.m : MC, MR), group = panels < panelGroup ? panels : panelGroup;
     while (divideUp(g.m, height) * divideUp(panels, group) < 4 * worker.count && (group > 4 || height > 4 * MR)) {
       if (group > 4) group = divideUp(group, 2);
       else height = roundUp(height / 2, MR);

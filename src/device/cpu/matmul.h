@@ -43,7 +43,7 @@ INLINE void multiplyTile(vec (&acc)[ROWS][VECTORS], const real* a, long rowA, lo
     for (int i = 0; i < ROWS; i++) {
       const vec left = splat(a[i * rowA]);
 #pragma GCC unroll 16
-      for (int v = 0; v < VECTORS; v++) acc[i][v] = fused(left, right[v], acc[i][v]);
+      for (int v = 0; v < VECTORS; v++) acc[i][v] += left * right[v];
     }
     a += stepA;
     b += rowB;

@@ -45,18 +45,6 @@ INLINE void storePart(real* p, vec v, long n) {
   for (long i = 0; i < n; i++) p[i] = v[i];
 }
 
-// a * b + c, rounded once where the processor can. Left to themselves compilers fuse or not by context, and rows would not have one value.
-INLINE vec fused(vec a, vec b, vec c) {
-#if defined(__FMA__) || defined(__aarch64__)
-  vec r;
-#pragma GCC unroll 16
-  for (long i = 0; i < VL; i++) r[i] = std::fma(a[i], b[i], c[i]);
-  return r;
-#else
-  return a * b + c;
-#endif
-}
-
 INLINE vec larger(vec a, vec b) { return a > b ? a : b; }
 INLINE vec smaller(vec a, vec b) { return a < b ? a : b; }
 
@@ -72,12 +60,11 @@ INLINE real maxLanes(vec v) {
   return most;
 }
 
-// e^x: range reduction by ln 2 and a degree-5 polynomial (Cephes expf) for f32, below 2 ulp, 0 below -87; std::exp for f64.
+// e^x: range reduction by ln 2 and a degree-5 polynomial (Cephes expf) for f32, below 2 ulp; std::exp for f64.
 INLINE vec exponential(vec x) {
   if constexpr (sizeof(real) == 4) {
-    const vec original = x;
     // In this order of operands NaN stays NaN.
-    x = smaller(splat(88.0f), x);
+    x = smaller(splat(88.0f), larger(splat(-87.0f), x));
     const real magic = 12582912.0f;
     vec n = (x * real(1.44269504088896341) + magic) - magic;
     vec r = x - n * real(0.693359375);
@@ -95,7 +82,7 @@ INLINE vec exponential(vec x) {
     ivec exponent = (__builtin_convertvector(narrow, ivec) + 127) << 23;
     vec scale;
     memcpy(&scale, &exponent, sizeof scale);
-    return original < real(-87) ? vec{} : p * scale;
+    return p * scale;
   } else {
     for (long i = 0; i < VL; i++) x[i] = std::exp(x[i]);
     return x;
