@@ -53,7 +53,6 @@ export const kernels = {
    * y[m,n] = op(a)[m,k] . op(b)[k,n] (+ bias[n]), where op transposes if transposeA / transposeB: a is [k,m] / b is [n,k] then.
    * activation none: out = y (+ residual[m,n]); gelu: pre[m,n] = y if given, out = gelu(y) (tanh form, Hendrycks & Gimpel 2016);
    * geluGradient: out = y * gelu'(pre[m,n]). accumulate (only with none and no residual): out += y.
-   * out overlaps no input. On one device an element is one chain of operations over k, whatever m is: rows do not depend on each other.
    */
   matmul: {
     buffers: ["a", "b", "bias?", "residual?", "pre?", "out"],
@@ -139,8 +138,7 @@ export const kernels = {
   },
   /**
    * Draws the next token of each sequence that is not done, from softmax(x . table^T / temperature) cut to the topK largest (0: all)
-   * and then to the smallest prefix with mass >= topP of what is left (1: all), lower ids first on a tie; the token is the lowest id at which
-   * the mass summed from id 0 exceeds the uniform's share; temperature 0 is argmax (lowest id on a tie). The uniform is Philox4x32-10 with
+   * and then to the smallest prefix with mass >= topP (1: all); temperature 0 is argmax (lowest id on a tie). The uniform is Philox4x32-10 with
    * key keys[b] (u32[batch,2]) and counter (position + 1, 0, 0, 0), word 0 >> 8 times 2^-24, so it does not depend on the rest of the batch.
    * With p = positions[b]: ids[b] = tokens[b, p+1] = token; logProbability[b, p+1] = its log-softmax(logits / temperature) before the
    * cuts (temperature 1 when 0); positions[b] = p + 1; done[b] = 1 if token = endToken or p + 1 >= limits[b].
