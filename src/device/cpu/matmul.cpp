@@ -183,10 +183,13 @@ void few(Worker& worker, const Gemm& g) {
 
 }  // namespace
 
+// Enough for every product with at most so many rows and columns and at most this depth: a shallower one may have deeper blocks.
 Scratch gemmScratch(long m, long n, long k) {
   (void)m;
-  const long deep = depthOf(k), own = (MC > panelsAtOnce * NR ? MC : panelsAtOnce * NR) * deep + VL;
-  return {uint64_t(packedDepth(n, k) * packedColumns(n)) * sizeof(real), uint64_t(own) * sizeof(real)};
+  const long deep = k < KC ? k : KC, columns = packedColumns(n);
+  const long depth = packedElements / columns > deep ? packedElements / columns : deep;
+  const long own = (MC > panelsAtOnce * NR ? MC : panelsAtOnce * NR) * deep + VL;
+  return {uint64_t((depth < k ? depth : k) * columns) * sizeof(real), uint64_t(own) * sizeof(real)};
 }
 
 void gemm(Worker& worker, const Gemm& g) {
