@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { digestJson } from "../store/digest.ts"
+import { digestOf } from "../operator/digest.ts"
 import type { Declaration, Foreign, ModuleCode } from "./codeModule.ts"
 
 /** One declaration that counts. `module` is for people to read: it is no part of the digest. */
@@ -159,5 +159,5 @@ export const codeTree = (modules: ReadonlyMap<string, ProjectModule>, roots: Rea
       })
     ])
   }
-  return { digest: digestJson("ptmflow/code/1", graph), declarations }
+  return { digest: digestOf("code/1", graph), declarations }
 }

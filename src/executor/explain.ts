@@ -5,7 +5,7 @@
  */
 import type { Json } from "effect/Schema"
 import type { Preimage } from "../lineage/record.ts"
-import { canonicalJson } from "../store/digest.ts"
+import { canonicalJson } from "../operator/digest.ts"
 import type { CodeTree } from "./codeClosure.ts"
 import type { Reason } from "./reason.ts"
 

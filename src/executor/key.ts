@@ -9,9 +9,9 @@
  */
 import type { Preimage } from "../lineage/record.ts"
 import type { Artifact } from "../operator/artifact.ts"
+import { digestOf } from "../operator/digest.ts"
 import type { Ports } from "../operator/port.ts"
 import type { StageNode } from "../pipeline/graph.ts"
-import { digestJson } from "../store/digest.ts"
 
 /** Counts up when what the key is made of changes. */
 export const KEY_SCHEMA = 1
@@ -48,11 +48,11 @@ export const preimageOf = (
 }
 
 /** The stage key. */
-export const keyOf = (preimage: Preimage): string => digestJson("ptmflow/stage-key", preimage)
+export const keyOf = (preimage: Preimage): string => digestOf("stage-key", preimage)
 
 /** The digest of a preimage without what its inputs hold. */
 export const recipeOf = (preimage: Preimage): string =>
-  digestJson("ptmflow/recipe", {
+  digestOf("recipe", {
     ...preimage,
     inputs: Object.fromEntries(Object.entries(preimage.inputs).map(([port, input]) => [port, { ...input, digest: "" }]))
   })

@@ -5,8 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import type { Artifact, ArtifactError } from "../operator/artifact.ts"
+import { canonicalJson } from "../operator/digest.ts"
 import type { Port } from "../operator/port.ts"
-import { canonicalJson } from "../store/digest.ts"
 import type { Store } from "../store/store.ts"
 
 /** The least recently used values go when there are more than this, or when their artifacts hold more bytes. */

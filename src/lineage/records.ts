@@ -6,7 +6,7 @@
 import type * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { digestJson } from "../store/digest.ts"
+import { digestOf } from "../operator/digest.ts"
 import type { Journal, NewEntry } from "../store/journal.ts"
 import type { StoreError } from "../store/storeError.ts"
 import { Binding, RunRecord, StageRecord } from "./record.ts"
@@ -72,7 +72,7 @@ export const addRun = (
   binding: Binding,
   options: { readonly durable: boolean }
 ): Effect.Effect<void, StoreError> => {
-  const digest = digestJson("ptmflow/binding/1", binding as ReadonlyArray<{ stage: string; key: string }>)
+  const digest = digestOf("binding/1", binding as ReadonlyArray<{ stage: string; key: string }>)
   const known = journal.newest("binding", digest) !== undefined
   return journal.append(
     [

@@ -15,7 +15,7 @@ export const canonicalJson = (value: Json): string => {
     )
     return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(",")}}`
   }
-  return JSON.stringify(value)
+  return Object.is(value, -0) ? "-0" : JSON.stringify(value)
 }
 
 /** SHA-256, in hex, of a tag and the canonical JSON of a value. */

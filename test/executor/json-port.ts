@@ -2,8 +2,9 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ArtifactError } from "../../src/operator/artifact.ts"
+import { canonicalJson } from "../../src/operator/digest.ts"
 import type { Port } from "../../src/operator/port.ts"
-import { canonicalJson, sha256 } from "../../src/store/digest.ts"
+import { sha256 } from "../../src/store/digest.ts"
 
 /** Values of a schema as canonical JSON. */
 export const jsonPort = <A>(schema: Schema.Codec<A, Schema.Json>, contract: string, kind = "json"): Port<A> => ({

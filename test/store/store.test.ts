@@ -7,7 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as fc from "fast-check"
-import { canonicalJson } from "../../src/store/digest.ts"
+import { canonicalJson } from "../../src/operator/digest.ts"
 import { open, type Store } from "../../src/store/store.ts"
 import { filesIn, newFolder } from "./folder.ts"
 
