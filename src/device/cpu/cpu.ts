@@ -156,6 +156,7 @@ const runProgram = (native: Native, pool: Pointer, compiled: Pointer, program: P
       ended = true
       if (error !== null && error !== undefined) resume(Effect.die(error))
       else if (code === 2) resume(Effect.fail(faultOf(program, fault)))
+      else if (code === 3) resume(Effect.fail(fail(program.name, overrun)))
       else if (code === 1 && !interrupted) resume(Effect.fail(fail(program.name, "the run was cancelled by another")))
       else resume(Effect.void)
       onEnd()
@@ -167,6 +168,9 @@ const runProgram = (native: Native, pool: Pointer, compiled: Pointer, program: P
       native.cancelProgram(compiled, 1)
     })
   })
+
+const overrun =
+  "a kernel wrote past the end of its scratch: this is a mistake in ptmflow's kernels, and what the program computed is not to be trusted"
 
 const faultOf = (program: Program, fault: Int32Array): DeviceError => {
   const [launch, row, value, limit] = fault as unknown as [number, number, number, number]

@@ -36,21 +36,38 @@ void* allocate(uint64_t bytes) {
   return memory;
 }
 
+// Scratch with a band behind it that no kernel may write.
+class Guarded {
+ public:
+  explicit Guarded(uint64_t bytes) : bytes_(bytes), memory_(static_cast<char*>(allocate(bytes + band))) {
+    if (memory_ != nullptr) memset(memory_ + bytes_, mark, band);
+  }
+  Guarded(Guarded&& other) noexcept : bytes_(other.bytes_), memory_(other.memory_) { other.memory_ = nullptr; }
+  ~Guarded() { std::free(memory_); }
+  char* get() const { return memory_; }
+  bool whole() const {
+    for (uint64_t i = 0; i < band; i++)
+      if (memory_[bytes_ + i] != mark) return false;
+    return true;
+  }
+
+ private:
+  static constexpr uint64_t band = 4096;
+  static constexpr char mark = 0x5a;
+  uint64_t bytes_;
+  char* memory_;
+};
+
 struct Program {
   std::vector<Launch> launches;
   int threads;
-  char* sharedScratch = nullptr;
-  std::vector<char*> ownScratch;
+  // The shared scratch, then each worker's own.
+  std::vector<Guarded> scratch;
   std::atomic<bool> cancelled{false};
-
-  ~Program() {
-    std::free(sharedScratch);
-    for (char* scratch : ownScratch) std::free(scratch);
-  }
 };
 
 void runWorker(Program& program, Pool& pool, int64_t times, int index) {
-  Worker worker{index, pool.threads(), &pool.shared(), program.sharedScratch, program.ownScratch[index]};
+  Worker worker{index, pool.threads(), &pool.shared(), program.scratch[0].get(), program.scratch[1 + index].get()};
   for (int64_t time = 0; time < times; time++) {
     worker.launch = 0;
     for (const Launch& launch : program.launches) {
@@ -106,11 +123,9 @@ void* ptm_program_create(const int64_t* words, int64_t count, int32_t threads) {
     program->launches.push_back(launch);
   }
   bool whole = int64_t(program->launches.size()) == launches && words == end;
-  program->sharedScratch = static_cast<char*>(allocate(scratch.shared));
-  whole = whole && program->sharedScratch != nullptr;
-  for (int t = 0; t < threads; t++) {
-    program->ownScratch.push_back(static_cast<char*>(allocate(scratch.own)));
-    whole = whole && program->ownScratch.back() != nullptr;
+  for (int t = 0; t <= threads; t++) {
+    program->scratch.emplace_back(t == 0 ? scratch.shared : scratch.own);
+    whole = whole && program->scratch.back().get() != nullptr;
   }
   if (whole) return program;
   delete program;
@@ -142,6 +157,8 @@ int32_t ptm_program_run(void* programPointer, void* poolPointer, int64_t times, 
       } else if (shared.stopAfter.load() != INT64_MAX) {
         result = 1;
       }
+      for (const Guarded& scratch : program.scratch)
+        if (!scratch.whole()) result = 3;
     }
   });
   return result;
