@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import { type KernelName, kernels, type Launch } from "../device/kernel.ts"
-import { type MemoryName, placed, size, type Tensor } from "./tensor.ts"
+import { placed, size, type Tensor } from "./tensor.ts"
 
 type Operands<Refs> = { readonly [N in keyof Refs]: Tensor | Extract<Refs[N], undefined> }
 
@@ -87,5 +87,3 @@ export const operands = (launch: TensorLaunch): ReadonlyArray<readonly [name: st
     const tensor = (launch.buffers as { readonly [name: string]: Tensor | undefined })[name]
     return tensor === undefined ? [] : [[name, tensor] as const]
   })
-
-export type { MemoryName }

@@ -103,18 +103,11 @@ export const update = (config: ModelConfig, optimizer: AdamW, real: Real) => {
 const cache = (config: ModelConfig, batch: number, capacity: number) => {
   const shape = [batch, config.heads, capacity, config.width / config.heads]
   const elements = batch * capacity * config.width
-  return {
-    elements: 2 * config.layers * elements,
-    layer: (layer: number) => ({
-      keys: placed("cache", 2 * layer * elements, shape),
-      values: placed("cache", (2 * layer + 1) * elements, shape)
-    })
-  }
+  return (layer: number) => ({
+    keys: placed("cache", 2 * layer * elements, shape),
+    values: placed("cache", (2 * layer + 1) * elements, shape)
+  })
 }
-
-/** Elements of the key-value cache. */
-export const cacheElements = (config: ModelConfig, batch: number, capacity: number): number =>
-  cache(config, batch, capacity).elements
 
 /** Runs prompts through the trunk and fills the cache from position 0. */
 export const prefill = (config: ModelConfig, extent: Extent, capacity: number, real: Real) => {
@@ -129,12 +122,7 @@ export const prefill = (config: ModelConfig, extent: Extent, capacity: number, r
     ports.ids,
     ports.positions,
     (qkv, layer) => {
-      graph.emit(
-        "cacheWrite",
-        { qkv, ...kept.layer(layer) },
-        { batch, length, capacity, heads: config.heads, headWidth },
-        {}
-      )
+      graph.emit("cacheWrite", { qkv, ...kept(layer) }, { batch, length, capacity, heads: config.heads, headWidth }, {})
       return operations.attention(graph, qkv, batch, length, config.heads)
     },
     false
@@ -171,7 +159,7 @@ export const decode = (config: ModelConfig, batch: number, capacity: number, sam
     ports.positions,
     (qkv, layer) => {
       const out = graph.tensor([batch, config.width])
-      const { keys, values } = kept.layer(layer)
+      const { keys, values } = kept(layer)
       const sizes = { batch, capacity, heads: config.heads, headWidth }
       graph.emit("decodeAttention", { qkv, positions: ports.positions, keys, values, out }, sizes, {})
       return out
