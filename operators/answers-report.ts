@@ -9,7 +9,7 @@ import * as Operator from "../src/operator/operator.ts"
 import * as Table from "../src/table/index.ts"
 import { Prompt } from "./answers.ts"
 import { CheckpointPort } from "./checkpoint.ts"
-import { parameter } from "./parameter.ts"
+import { PositiveInt, parameter } from "./parameter.ts"
 import { ReportPort } from "./report.ts"
 import { sample, samplingParams } from "./rollout.ts"
 
@@ -17,7 +17,7 @@ import { sample, samplingParams } from "./rollout.ts"
 export const answerPrompts = Operator.make("answers", {
   description: "Answers prompts with each checkpoint of the recipe",
   params: Schema.Struct({
-    prompts: parameter(Schema.Int.check(Schema.isGreaterThan(0)), 3, "prompts shown"),
+    prompts: parameter(PositiveInt, 3, "prompts shown"),
     ...samplingParams
   }),
   inputs: {

@@ -10,10 +10,8 @@ import * as Stream from "effect/Stream"
 import * as Operator from "../src/operator/operator.ts"
 import * as Table from "../src/table/index.ts"
 import { Demonstration, Prompt } from "./answers.ts"
-import { parameter } from "./parameter.ts"
+import { PositiveInt, parameter } from "./parameter.ts"
 import { Document } from "./rows.ts"
-
-const Positive = Schema.Int.check(Schema.isGreaterThan(0))
 
 /** Sentences of a text that start with a capital and end with a full stop, white space folded. */
 export const sentences = (text: string): ReadonlyArray<string> =>
@@ -29,17 +27,17 @@ export const sentences = (text: string): ReadonlyArray<string> =>
 export const cutDemonstrations = Operator.make("demonstrations", {
   description: "Cuts prompts and demonstrated answers from sentences of real text",
   params: Schema.Struct({
-    promptWords: parameter(Positive, 5, "words of a sentence that make the prompt"),
-    minimumAnswerWords: parameter(Positive, 4, "shorter rests are left out"),
-    maximumAnswerWords: parameter(Positive, 14, "longer rests are left out"),
+    promptWords: parameter(PositiveInt, 5, "words of a sentence that make the prompt"),
+    minimumAnswerWords: parameter(PositiveInt, 4, "shorter rests are left out"),
+    maximumAnswerWords: parameter(PositiveInt, 14, "longer rests are left out"),
     heldOut: parameter(
-      Positive,
+      PositiveInt,
       512,
       "prompts kept for evaluation: no demonstration, ranking or PPO prompt is among them"
     ),
-    ranking: parameter(Positive, 2048, "prompts whose sampled answers are ranked"),
-    policy: parameter(Positive, 4096, "prompts for PPO"),
-    demonstrations: parameter(Positive, 20000, "demonstrations at most")
+    ranking: parameter(PositiveInt, 2048, "prompts whose sampled answers are ranked"),
+    policy: parameter(PositiveInt, 4096, "prompts for PPO"),
+    demonstrations: parameter(PositiveInt, 20000, "demonstrations at most")
   }),
   inputs: { documents: Table.of(Document) },
   outputs: {

@@ -17,10 +17,17 @@ export const permutation = (n: number, seed: number, epoch: number): Int32Array 
   return order
 }
 
-/** Row indices of update `step` (from 0), `batch` at a time; each epoch has an order of its own and drops its remainder. */
-export const rowsOfStep = (n: number, batch: number, seed: number, step: number): Int32Array => {
+/**
+ * Row indices of update `step` (from 0), `batch` at a time; each epoch has an order of its own and drops its remainder. The order of the
+ * newest epoch asked for is kept.
+ */
+export const rowsOfStep = (n: number, batch: number, seed: number): ((step: number) => Int32Array) => {
   const perEpoch = Math.max(1, Math.floor(n / batch))
-  const epoch = Math.floor(step / perEpoch)
-  const from = (step % perEpoch) * batch
-  return permutation(n, seed, epoch).subarray(from, from + batch)
+  let kept: { readonly epoch: number; readonly order: Int32Array } = { epoch: -1, order: new Int32Array(0) }
+  return (step) => {
+    const epoch = Math.floor(step / perEpoch)
+    if (kept.epoch !== epoch) kept = { epoch, order: permutation(n, seed, epoch) }
+    const from = (step % perEpoch) * batch
+    return kept.order.subarray(from, from + batch)
+  }
 }

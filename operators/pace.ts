@@ -6,12 +6,25 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { OperatorError } from "../src/operator/operator.ts"
 import { Stage } from "../src/operator/stage.ts"
 
 /** Milliseconds between resume points: by the clock, saving costs the same share of time whatever a step costs, and changes no result. */
 export const SaveInterval = Context.Reference<number>("ptmflow/operators/SaveInterval", { defaultValue: () => 5_000 })
 
 const reportEvery = 100
+
+/** Fails, naming the step, if a loss is no finite number: no checkpoint is made of weights that have diverged. */
+export const refuseDivergence = (stage: string, step: number, loss: number) =>
+  Number.isFinite(loss)
+    ? Effect.void
+    : Effect.fail(
+        new OperatorError({
+          operator: stage,
+          place: `step ${step}`,
+          message: `the loss at step ${step} is ${loss}: lower the learning rate or raise the warm-up`
+        })
+      )
 
 /** Starts a pace at step `from` of `steps`, each of which is worth `tokensPerStep` tokens. */
 export const make = Effect.fnUntraced(function* (from: number, steps: number, tokensPerStep: number) {

@@ -6,6 +6,18 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
+/** A whole number from 1. */
+export const PositiveInt = Schema.Int.check(Schema.isGreaterThan(0))
+
+/** A number from 0. */
+export const NonNegative = Schema.Number.check(Schema.isGreaterThanOrEqualTo(0))
+
+/** A number above 0. */
+export const Positive = Schema.Number.check(Schema.isGreaterThan(0))
+
+/** A number from 0 to 1. */
+export const Share = Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
+
 /** A parameter that may be left out: it then is `value`. */
 export const parameter = <S extends Schema.Codec<unknown, unknown>>(
   schema: S,

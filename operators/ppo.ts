@@ -21,30 +21,27 @@ import * as AnswerSequence from "./answer-sequence.ts"
 import { ScoredCompletion } from "./answers.ts"
 import { CheckpointPort } from "./checkpoint.ts"
 import * as Order from "./order.ts"
-import { parameter } from "./parameter.ts"
+import { refuseDivergence } from "./pace.ts"
+import { NonNegative, Positive, PositiveInt, parameter, Share } from "./parameter.ts"
 import { score, sum } from "./scoring.ts"
-
-const Positive = Schema.Int.check(Schema.isGreaterThan(0))
-const NonNegative = Schema.Number.check(Schema.isGreaterThanOrEqualTo(0))
-const Share = Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
 
 const optimizer: AdamW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, weightDecay: 0, maxNorm: 1, form: "tensorflow" }
 
-/** Parameters of a PPO update; the defaults follow openai/lm-human-preferences but for the learning rate, which suits small models. */
+/** Parameters of a PPO update; the defaults follow openai/lm-human-preferences but for learning rate, minibatch, temperature and clipped gradients. */
 export const PpoParams = Schema.Struct({
-  epochs: parameter(Positive, 4, "passes over the answers"),
-  minibatch: parameter(Positive, 64, "answers an update"),
-  learningRate: parameter(Schema.Number.check(Schema.isGreaterThan(0)), 3e-4, "learning rate"),
+  epochs: parameter(PositiveInt, 4, "passes over the answers"),
+  minibatch: parameter(PositiveInt, 64, "answers an update"),
+  learningRate: parameter(Positive, 3e-4, "learning rate"),
   clip: parameter(NonNegative, 0.2, "of the probability ratio"),
   valueClip: parameter(NonNegative, 0.2, "of the change of a value"),
   valueCoefficient: parameter(NonNegative, 0.1, "weight of the value loss"),
   entropyCoefficient: parameter(NonNegative, 0, "weight of the entropy bonus"),
   gamma: parameter(Share, 1, "discount a token"),
   lambda: parameter(Share, 0.95, "of generalised advantage estimation"),
-  temperature: parameter(Schema.Number.check(Schema.isGreaterThan(0)), 1, "the rollout's temperature"),
+  temperature: parameter(Positive, 1, "the rollout's temperature"),
   klCoefficient: parameter(NonNegative, 0.15, "beta of the first round: reward lost per nat of KL from the reference"),
   klTarget: parameter(NonNegative, 6, "nats an answer that the adaptive coefficient aims at; 0 keeps beta fixed"),
-  klHorizon: parameter(Schema.Number.check(Schema.isGreaterThan(0)), 10000, "answers over which beta adapts"),
+  klHorizon: parameter(Positive, 10000, "answers over which beta adapts"),
   seed: parameter(Schema.Int, 1, "of the order of the answers")
 })
 
@@ -87,9 +84,10 @@ export const ppo = Operator.make("ppo", {
     const kl = sum(answers.map((r) => sum(r.logProbabilities) - sum(r.referenceLogProbabilities))) / answers.length
     const reward = sum(answers.map((r) => r.reward)) / answers.length
     const update = policy.state?.["updates"] ?? 0
+    const rowsOf = Order.rowsOfStep(answers.length, params.minibatch, params.seed + update)
     let metrics: Record<string, number> = {}
     for (let step = 0; step < steps; step++) {
-      const members = Order.rowsOfStep(answers.length, params.minibatch, params.seed + update, step)
+      const members = rowsOf(step)
       const batch = pad(
         Array.from(members, (row) => sequences[row]!),
         { length }
@@ -114,13 +112,7 @@ export const ppo = Operator.make("ppo", {
       const result = yield* session.customLoss(batch, heads, (statistics) => ppoLoss(statistics, targets, params))
       const gradientNorm = yield* session.update(optimizer, params.learningRate)
       metrics = { reward, kl, klCoefficient: beta, loss: result.loss, gradientNorm, ...result.metrics }
-      if (!Number.isFinite(result.loss)) {
-        return yield* new Operator.OperatorError({
-          operator: "ppo",
-          place: `update ${step + 1}`,
-          message: `the loss is ${result.loss}: lower learningRate (${params.learningRate})`
-        })
-      }
+      yield* refuseDivergence(stage.name, step + 1, result.loss)
       yield* stage.report({ step: step + 1, steps, metrics })
     }
     const returns = estimates.flatMap((estimate) => Array.from(estimate.returns))

@@ -15,28 +15,29 @@ import { Stage } from "../src/operator/stage.ts"
 import * as Table from "../src/table/index.ts"
 import { type Checkpoint, CheckpointPort } from "./checkpoint.ts"
 import * as Pace from "./pace.ts"
-import { parameter } from "./parameter.ts"
+import { NonNegative, Positive, PositiveInt, parameter, Share } from "./parameter.ts"
 import { ReportPort } from "./report.ts"
 import { TokenSequence } from "./rows.ts"
 import { TokenizerPort } from "./tokenizer/port.ts"
 import * as Windows from "./windows.ts"
 
-const Positive = Schema.Int.check(Schema.isGreaterThan(0))
-const Share = Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
-
 /** Parameters of pretraining; the model's vocabulary is the tokenizer's. */
 export const PretrainParams = Schema.Struct({
-  layers: parameter(Positive, 4, "transformer blocks"),
-  heads: parameter(Positive, 4, "attention heads; must divide the width"),
-  width: parameter(Positive, 128, "width of the residual stream"),
-  context: parameter(Positive, 128, "tokens a training window has, and the longest sequence the model can read"),
-  batch: parameter(Positive, 16, "windows an update"),
-  steps: parameter(Positive, 1000, "updates"),
-  learningRate: parameter(Schema.Number.check(Schema.isGreaterThan(0)), 2e-3, "peak learning rate"),
+  layers: parameter(PositiveInt, 4, "transformer blocks"),
+  heads: parameter(PositiveInt, 4, "attention heads; must divide the width"),
+  width: parameter(PositiveInt, 128, "width of the residual stream"),
+  context: parameter(PositiveInt, 128, "tokens a training window has, and the longest sequence the model can read"),
+  batch: parameter(PositiveInt, 16, "windows an update"),
+  steps: parameter(PositiveInt, 1000, "updates"),
+  learningRate: parameter(Positive, 2e-3, "peak learning rate"),
   warmup: parameter(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 50, "updates of linear warm-up"),
   finalLearningRate: parameter(Share, 0.1, "share of the peak rate that the cosine ends at"),
-  weightDecay: parameter(Schema.Number.check(Schema.isGreaterThanOrEqualTo(0)), 0.1, "AdamW's decay, on matrices only"),
-  validationWindows: parameter(Positive, 64, "windows of validation text that losses are measured on, from its start"),
+  weightDecay: parameter(NonNegative, 0.1, "AdamW's decay, on matrices only"),
+  validationWindows: parameter(
+    PositiveInt,
+    64,
+    "windows of validation text that losses are measured on, from its start"
+  ),
   seed: parameter(Schema.Int, 1, "of the initial weights and the order of the data")
 })
 
@@ -113,13 +114,7 @@ export const pretrain = Operator.make("pretrain", {
         params.finalLearningRate
       )
       const gradientNorm = yield* session.update({ ...adamW, weightDecay: params.weightDecay }, rate)
-      if (!Number.isFinite(loss)) {
-        return yield* new Operator.OperatorError({
-          operator: "pretrain",
-          place: `step ${step + 1}`,
-          message: `the loss is ${loss}: lower learningRate (${params.learningRate}) or raise warmup (${params.warmup})`
-        })
-      }
+      yield* Pace.refuseDivergence(stage.name, step + 1, loss)
       yield* pace.done(step + 1, { loss, learningRate: rate, gradientNorm })
       if (step + 1 < params.steps && (yield* pace.due)) {
         yield* stage.save(CheckpointPort, { step: step + 1, value: yield* checkpoint })

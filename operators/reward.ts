@@ -19,11 +19,10 @@ import { Ranking } from "./answers.ts"
 import { CheckpointPort } from "./checkpoint.ts"
 import * as Order from "./order.ts"
 import * as Pace from "./pace.ts"
-import { parameter } from "./parameter.ts"
+import { NonNegative, Positive, PositiveInt, parameter } from "./parameter.ts"
 import { ReportPort } from "./report.ts"
 import { score } from "./scoring.ts"
 
-const Positive = Schema.Int.check(Schema.isGreaterThan(0))
 const heads = { language: false, scalar: true, temperature: 1 }
 
 interface RankedPrompt {
@@ -64,11 +63,11 @@ const normalise = (weights: Weights, rewards: ReadonlyArray<number>): Weights =>
 export const trainReward = Operator.make("reward", {
   description: "Trains a reward model on rankings of answers",
   params: Schema.Struct({
-    epochs: parameter(Positive, 1, "times each ranking is seen"),
-    batch: parameter(Positive, 16, "prompts an update; each brings its K answers"),
-    learningRate: parameter(Schema.Number.check(Schema.isGreaterThan(0)), 5e-4, "peak learning rate"),
+    epochs: parameter(PositiveInt, 1, "times each ranking is seen"),
+    batch: parameter(PositiveInt, 16, "prompts an update; each brings its K answers"),
+    learningRate: parameter(Positive, 5e-4, "peak learning rate"),
     warmup: parameter(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 10, "updates of linear warm-up"),
-    weightDecay: parameter(Schema.Number.check(Schema.isGreaterThanOrEqualTo(0)), 0.1, "AdamW's decay"),
+    weightDecay: parameter(NonNegative, 0.1, "AdamW's decay"),
     heldOutFraction: parameter(
       Schema.Number.check(Schema.isBetween({ minimum: 0.001, maximum: 0.5 })),
       0.1,
@@ -106,7 +105,7 @@ export const trainReward = Operator.make("reward", {
         message: `${train.length} prompts with a preference to train on are fewer than one batch of ${params.batch}`
       })
     }
-    const answersPerPrompt = Math.max(...prompts.map((p) => p.sequences.length))
+    const answersPerPrompt = prompts.reduce((n, p) => Math.max(n, p.sequences.length), 0)
     const longest = prompts.reduce((n, p) => p.sequences.reduce((m, s) => Math.max(m, s.tokens.length), n), 0)
     const length = Math.min(context, Math.ceil(longest / 16) * 16)
 
@@ -118,10 +117,10 @@ export const trainReward = Operator.make("reward", {
     )
     const first = start?.step ?? 0
     const steps = params.epochs * Math.floor(train.length / params.batch)
+    const rowsOf = Order.rowsOfStep(train.length, params.batch, params.seed)
     const pace = yield* Pace.make(first, steps, params.batch * answersPerPrompt * length)
     for (let step = first; step < steps; step++) {
-      const rows = Order.rowsOfStep(train.length, params.batch, params.seed, step)
-      const { groups, sequences } = flatten(Array.from(rows, (row) => train[row]!))
+      const { groups, sequences } = flatten(Array.from(rowsOf(step), (row) => train[row]!))
       const batch = pad(sequences, { length, batch: params.batch * answersPerPrompt })
       const result = yield* session.customLoss(batch, heads, ({ value }) => {
         const rewards = sequences.map((s, b) => value[b * length + s.tokens.length - 1]!)
@@ -135,6 +134,7 @@ export const trainReward = Operator.make("reward", {
       const rate = learningRate("linear", params.learningRate, step, steps, params.warmup, 0)
       const gradientNorm = yield* session.update({ ...adamW, weightDecay: params.weightDecay }, rate)
       const { accuracy, loss, margin } = result
+      yield* Pace.refuseDivergence(stage.name, step + 1, loss)
       yield* pace.done(step + 1, { loss, accuracy, margin, learningRate: rate, gradientNorm })
       if (step + 1 < steps && (yield* pace.due)) {
         const value = { weights: yield* session.weights, tokenizer, optimizer: yield* session.optimizerState }

@@ -15,18 +15,12 @@ import { Completion, Prompt } from "./answers.ts"
 import { type Checkpoint, CheckpointPort } from "./checkpoint.ts"
 import * as Order from "./order.ts"
 import * as Pace from "./pace.ts"
-import { parameter } from "./parameter.ts"
-
-const Positive = Schema.Int.check(Schema.isGreaterThan(0))
+import { NonNegative, PositiveInt, parameter } from "./parameter.ts"
 
 /** Parameters of sampling, shared by all operators that sample. */
 export const samplingParams = {
-  maximumTokens: parameter(Positive, 24, "tokens an answer may have, the end token included"),
-  temperature: parameter(
-    Schema.Number.check(Schema.isGreaterThanOrEqualTo(0)),
-    1,
-    "of the softmax; 0 takes the likeliest"
-  ),
+  maximumTokens: parameter(PositiveInt, 24, "tokens an answer may have, the end token included"),
+  temperature: parameter(NonNegative, 1, "of the softmax; 0 takes the likeliest"),
   topK: parameter(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 0, "keeps the K likeliest tokens; 0: all"),
   topP: parameter(
     Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1, exclusiveMinimum: true })),
@@ -99,7 +93,7 @@ export const rollout = Operator.make("rollout", {
   description: "Samples answers to prompts from a policy",
   params: Schema.Struct({
     prompts: parameter(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 0, "prompts drawn this round; 0: all"),
-    answersPerPrompt: parameter(Positive, 1, "answers to each prompt"),
+    answersPerPrompt: parameter(PositiveInt, 1, "answers to each prompt"),
     round: parameter(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 0, "which round this is"),
     ...samplingParams
   }),
@@ -120,7 +114,7 @@ export const rollout = Operator.make("rollout", {
       params.prompts === 0
         ? prompts
         : Array.from(
-            Order.rowsOfStep(prompts.length, params.prompts, params.seed, params.round),
+            Order.rowsOfStep(prompts.length, params.prompts, params.seed)(params.round),
             (row) => prompts[row]!
           )
     const wanted = chosen.flatMap((prompt) =>

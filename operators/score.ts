@@ -12,7 +12,7 @@ import * as Table from "../src/table/index.ts"
 import * as AnswerSequence from "./answer-sequence.ts"
 import { Completion, ScoredCompletion } from "./answers.ts"
 import { type Checkpoint, CheckpointPort } from "./checkpoint.ts"
-import { parameter } from "./parameter.ts"
+import { NonNegative, Positive, parameter } from "./parameter.ts"
 import { score as scoreSequences, sum } from "./scoring.ts"
 
 /** Rewards of texts under a reward model: each is read as a finished answer, as the model was trained. */
@@ -49,9 +49,9 @@ export const logProbabilities = Effect.fnUntraced(function* (
 export const score = Operator.make("score", {
   description: "Rewards sampled answers and scores them under the reference",
   params: Schema.Struct({
-    temperature: parameter(Schema.Number.check(Schema.isGreaterThan(0)), 1, "the rollout's temperature"),
+    temperature: parameter(Positive, 1, "the rollout's temperature"),
     missingEndPenalty: parameter(
-      Schema.Number.check(Schema.isGreaterThanOrEqualTo(0)),
+      NonNegative,
       1,
       "reward lost by an answer without an end token, in standard deviations of the reward"
     )

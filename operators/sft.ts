@@ -17,20 +17,18 @@ import { Demonstration } from "./answers.ts"
 import { CheckpointPort } from "./checkpoint.ts"
 import * as Order from "./order.ts"
 import * as Pace from "./pace.ts"
-import { parameter } from "./parameter.ts"
+import { NonNegative, Positive, PositiveInt, parameter } from "./parameter.ts"
 import { ReportPort } from "./report.ts"
-
-const Positive = Schema.Int.check(Schema.isGreaterThan(0))
 
 /** Fine-tunes all weights with AdamW and a cosine to 0. Figures: the loss on held-out demonstrations, before and after. */
 export const sft = Operator.make("sft", {
   description: "Supervised fine-tuning on demonstrations, loss on answers only",
   params: Schema.Struct({
-    epochs: parameter(Positive, 2, "times each demonstration is seen"),
-    batch: parameter(Positive, 32, "demonstrations an update"),
-    learningRate: parameter(Schema.Number.check(Schema.isGreaterThan(0)), 5e-4, "peak learning rate"),
+    epochs: parameter(PositiveInt, 2, "times each demonstration is seen"),
+    batch: parameter(PositiveInt, 32, "demonstrations an update"),
+    learningRate: parameter(Positive, 5e-4, "peak learning rate"),
     warmup: parameter(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 20, "updates of linear warm-up"),
-    weightDecay: parameter(Schema.Number.check(Schema.isGreaterThanOrEqualTo(0)), 0.1, "AdamW's decay"),
+    weightDecay: parameter(NonNegative, 0.1, "AdamW's decay"),
     heldOutFraction: parameter(
       Schema.Number.check(Schema.isBetween({ minimum: 0.001, maximum: 0.5 })),
       0.05,
@@ -97,16 +95,17 @@ export const sft = Operator.make("sft", {
     const first = start?.step ?? 0
     const steps = params.epochs * Math.floor(train.length / params.batch)
     const tokensPerRow = sequences.reduce((n, s) => n + s.tokens.length, 0) / sequences.length
+    const rowsOf = Order.rowsOfStep(train.length, params.batch, params.seed)
     const pace = yield* Pace.make(first, steps, params.batch * tokensPerRow)
     for (let step = first; step < steps; step++) {
-      const rows = Order.rowsOfStep(train.length, params.batch, params.seed, step)
       const batch = pad(
-        Array.from(rows, (row) => train[row]!),
+        Array.from(rowsOf(step), (row) => train[row]!),
         { context }
       )
       const loss = yield* session.languageModelLoss(batch, targetCount(batch))
       const rate = learningRate("cosine", params.learningRate, step, steps, params.warmup, 0)
       const gradientNorm = yield* session.update({ ...adamW, weightDecay: params.weightDecay }, rate)
+      yield* Pace.refuseDivergence(stage.name, step + 1, loss)
       yield* pace.done(step + 1, { loss, learningRate: rate, gradientNorm })
       if (step + 1 < steps && (yield* pace.due)) {
         const value = {

@@ -15,7 +15,7 @@ import { cutDemonstrations } from "../operators/demonstrations.ts"
 import { readDocuments } from "../operators/documents.ts"
 import { evaluate } from "../operators/evaluate.ts"
 import { readLexicon } from "../operators/lexicon.ts"
-import { parameter } from "../operators/parameter.ts"
+import { Positive, PositiveInt, parameter } from "../operators/parameter.ts"
 import { ppo } from "../operators/ppo.ts"
 import { pretrain } from "../operators/pretrain.ts"
 import { rankByLexicon } from "../operators/rank.ts"
@@ -29,9 +29,6 @@ import { tokenize } from "../operators/tokenize.ts"
 import { trainTokenizer } from "../operators/train-tokenizer.ts"
 import * as Pipeline from "../src/pipeline/pipeline.ts"
 
-const Count = Schema.Int.check(Schema.isGreaterThan(0))
-const Rate = Schema.Number.check(Schema.isGreaterThan(0))
-
 const Params = Schema.Struct({
   corpus: parameter(
     Schema.String,
@@ -43,54 +40,54 @@ const Params = Schema.Struct({
     "",
     "a table of rankings (id, prompt, answers, ranks) made by people; empty: the declared rule"
   ),
-  vocabularySize: parameter(Count, 2048, "tokens of the tokenizer"),
-  maximumTokens: parameter(Count, 24, "tokens of an answer"),
+  vocabularySize: parameter(PositiveInt, 2048, "tokens of the tokenizer"),
+  maximumTokens: parameter(PositiveInt, 24, "tokens of an answer"),
   pretrain: parameter(
     Schema.Struct({
-      layers: parameter(Count, 4, "transformer blocks"),
-      heads: parameter(Count, 4, "attention heads"),
-      width: parameter(Count, 128, "width of the residual stream"),
-      context: parameter(Count, 96, "tokens a model can read"),
-      batch: parameter(Count, 16, "windows an update"),
-      steps: parameter(Count, 800, "updates"),
-      learningRate: parameter(Rate, 3e-3, "peak learning rate")
+      layers: parameter(PositiveInt, 4, "transformer blocks"),
+      heads: parameter(PositiveInt, 4, "attention heads"),
+      width: parameter(PositiveInt, 128, "width of the residual stream"),
+      context: parameter(PositiveInt, 96, "tokens a model can read"),
+      batch: parameter(PositiveInt, 16, "windows an update"),
+      steps: parameter(PositiveInt, 800, "updates"),
+      learningRate: parameter(Positive, 3e-3, "peak learning rate")
     }),
     {},
     "pretraining"
   ),
   sft: parameter(
     Schema.Struct({
-      demonstrations: parameter(Count, 8000, "demonstrations at most"),
-      epochs: parameter(Count, 1, "times each demonstration is seen"),
-      learningRate: parameter(Rate, 1e-3, "peak learning rate")
+      demonstrations: parameter(PositiveInt, 8000, "demonstrations at most"),
+      epochs: parameter(PositiveInt, 1, "times each demonstration is seen"),
+      learningRate: parameter(Positive, 1e-3, "peak learning rate")
     }),
     {},
     "supervised fine-tuning"
   ),
   reward: parameter(
     Schema.Struct({
-      answersPerPrompt: parameter(Count, 4, "K answers sampled and ranked for each prompt"),
-      prompts: parameter(Count, 1536, "prompts whose answers are ranked"),
-      epochs: parameter(Count, 1, "times each ranking is seen"),
-      learningRate: parameter(Rate, 5e-4, "peak learning rate")
+      answersPerPrompt: parameter(PositiveInt, 4, "K answers sampled and ranked for each prompt"),
+      prompts: parameter(PositiveInt, 1536, "prompts whose answers are ranked"),
+      epochs: parameter(PositiveInt, 1, "times each ranking is seen"),
+      learningRate: parameter(Positive, 5e-4, "peak learning rate")
     }),
     {},
     "the reward model"
   ),
   ppo: parameter(
     Schema.Struct({
-      iterations: parameter(Count, 10, "rounds of rollout, score and update"),
-      policyPrompts: parameter(Count, 4096, "prompts that rounds draw from"),
-      prompts: parameter(Count, 256, "answers a round"),
-      minibatch: parameter(Count, 64, "answers an update"),
-      learningRate: parameter(Rate, 3e-4, "learning rate"),
+      iterations: parameter(PositiveInt, 10, "rounds of rollout, score and update"),
+      policyPrompts: parameter(PositiveInt, 4096, "prompts that rounds draw from"),
+      prompts: parameter(PositiveInt, 256, "answers a round"),
+      minibatch: parameter(PositiveInt, 64, "answers an update"),
+      learningRate: parameter(Positive, 3e-4, "learning rate"),
       klCoefficient: parameter(Schema.Number, 0.05, "beta of the first round"),
       klTarget: parameter(Schema.Number, 8, "nats an answer that beta is adapted to; 0: beta stays")
     }),
     {},
     "PPO"
   ),
-  heldOutPrompts: parameter(Count, 512, "prompts of the evaluation")
+  heldOutPrompts: parameter(PositiveInt, 512, "prompts of the evaluation")
 })
 
 export default Pipeline.make(

@@ -1,6 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type { ScoredCompletion } from "../../operators/answers.ts"
 import { ScoredCompletion as ScoredCompletionRow } from "../../operators/answers.ts"
 import type { Checkpoint } from "../../operators/checkpoint.ts"
@@ -12,6 +11,7 @@ import { cpu } from "../../src/device/cpu/cpu.ts"
 import { initialize, type ModelConfig } from "../../src/engine/model.ts"
 import { Stage } from "../../src/operator/stage.ts"
 import * as Table from "../../src/table/index.ts"
+import { makeStage } from "./stage.ts"
 
 /** Two tokens, 0 and 1, written as digits; no end token. */
 const binary: Tokenizer = {
@@ -31,12 +31,7 @@ const config: ModelConfig = {
   scalarHead: false
 }
 
-const stage = Stage.of({
-  name: "test",
-  report: () => Effect.void,
-  resume: () => Effect.succeed(Option.none()),
-  save: () => Effect.void
-})
+const { stage } = makeStage()
 
 const sampling = { maximumTokens: 2, temperature: 1, topK: 0, topP: 1, seed: 1 }
 
