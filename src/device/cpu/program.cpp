@@ -1,4 +1,6 @@
 // The program interpreter and the C interface.
+#include <sys/mman.h>
+
 #include <chrono>
 #include <cstdlib>
 #include <new>
@@ -30,9 +32,15 @@ const Entry entries[] = {ENTRY(fill),         ENTRY(add),           ENTRY(embedd
 static_assert(sizeof entries / sizeof entries[0] == op_count, "an entry for each kernel of the table");
 static_assert(op_matmul == 6 && op_lmHead == 10 && op_gradientNorm == 15 && op_sample == 19, "the table's order");
 
+// Large memory lies in huge pages where the system grants them on request: kernels walk it in strides of many pages.
+constexpr uint64_t hugePage = 2 << 20;
 void* allocate(uint64_t bytes) {
-  const uint64_t size = (bytes + 63) / 64 * 64;
-  void* memory = std::aligned_alloc(64, size == 0 ? 64 : size);
+  const uint64_t alignment = bytes >= hugePage ? hugePage : 64;
+  const uint64_t size = (bytes + alignment - 1) / alignment * alignment;
+  void* memory = std::aligned_alloc(alignment, size == 0 ? 64 : size);
+#ifdef MADV_HUGEPAGE
+  if (memory != nullptr && alignment == hugePage) madvise(memory, size, MADV_HUGEPAGE);
+#endif
   return memory;
 }
 
