@@ -7,9 +7,7 @@ constexpr long KC = 384;        // most that a packed block is deep: a B panel o
 constexpr long MC = 16 * MR;    // rows of A that stay in L2 while the panels of B pass
 constexpr long NC = 256 * NR;   // columns of packed B, shared by all workers
 constexpr long panelGroup = 32; // panels of a task, at most
-constexpr long smallM = 16;     // up to here each worker packs, at most, its own panels of B
-
-INLINE long divideUp(long a, long b) { return (a + b - 1) / b; }
+constexpr long panelsAtOnce = 4; // panels packed together, so that each page of B is visited for more than one cache line
 
 // k in equal blocks of at most KC.
 long depthOf(long k) { return divideUp(k, divideUp(k, KC)); }
@@ -81,19 +79,9 @@ template <bool WHOLE>
 void finish(const Gemm& g, long i0, long rows, long j0, long width, const real* sums) {
   for (long i = 0; i < rows; i++)
     for (long v = 0; v < NV; v++) {
-      const long at = (i0 + i) * g.strideC + j0 + v * VL, n = WHOLE ? VL : width - v * VL;
+      const long n = WHOLE ? VL : width - v * VL;
       if (n <= 0) break;
-      vec value = load(sums + i * NR + v * VL);
-      if (g.bias != nullptr) value += loadPart(g.bias + j0 + v * VL, n);
-      if (g.activation == activation_gelu) {
-        if (g.pre != nullptr) storePart(g.pre + at, value, n);
-        value = gelu(value);
-      } else if (g.activation == activation_geluGradient) {
-        value *= geluDerivative(loadPart(g.pre + at, n));
-      } else if (g.residual != nullptr) {
-        value += loadPart(g.residual + at, n);
-      }
-      storePart(g.c + at, value, n);
+      finish(g, i0 + i, j0 + v * VL, n, load(sums + i * NR + v * VL));
     }
 }
 
@@ -137,50 +125,6 @@ void strip(const Gemm& g, long i0, long rows, const Rows& left, long j0, const r
   }
 }
 
-// Panels that are read together, so that each page of B is visited for more than one cache line.
-constexpr long panelsAtOnce = 4;
-
-// Up to three rows: panelsAtOnce panels read where they lie, with as many sums in registers as keep the multipliers busy.
-template <int ROWS>
-void wide(const Gemm& g, long j0) {
-  constexpr int VECTORS = ROWS == 1 ? panelsAtOnce * NV : 2 * NV;
-  alignas(64) real sums[ROWS * panelsAtOnce * NR];
-  for (long part = 0; part < panelsAtOnce * NR; part += VECTORS * VL)
-    tile<ROWS, VECTORS>(g.a, g.strideA, 1, g.b + j0 + part, g.strideB, g.k, sums + part, panelsAtOnce * NR, true);
-  for (long panel = 0; panel < panelsAtOnce; panel++) {
-    alignas(64) real one[ROWS * NR];
-    for (long i = 0; i < ROWS; i++) memcpy(one + i * NR, sums + i * panelsAtOnce * NR + panel * NR, NR * sizeof(real));
-    finish<true>(g, 0, ROWS, j0 + panel * NR, NR, one);
-  }
-}
-
-// Few rows: a worker reads some panels where they lie or packs them for itself, and there is no second phase to wait for.
-void few(Worker& worker, const Gemm& g) {
-  const long deep = depthOf(g.k);
-  // Tiles of like height: a tile of one or two rows would wait for its own sums.
-  const long height = divideUp(g.m, divideUp(g.m, MR));
-  const bool direct = g.m <= 8 && !g.transposeB;
-  const bool oneTile = g.m <= 3 && direct && !g.transposeA && !g.accumulate;
-  real* own = reinterpret_cast<real*>(worker.ownScratch);
-  forTasks(worker, divideUp(g.n, panelsAtOnce * NR), [&](long task) {
-    const long first = task * panelsAtOnce * NR;
-    const bool whole = first + panelsAtOnce * NR <= g.n;
-    if (oneTile && whole) return (g.m == 1 ? wide<1> : g.m == 2 ? wide<2> : wide<3>)(g, first);
-    const long rest = divideUp(g.n - first, NR), panels = rest < panelsAtOnce ? rest : panelsAtOnce;
-    for (long k0 = 0; k0 < g.k; k0 += deep) {
-      const long depth = g.k - k0 < deep ? g.k - k0 : deep;
-      if (!direct || !whole) packB(g, k0, depth, first, panels, own);
-      const Rows left = g.transposeA ? Rows{g.a + k0 * g.strideA, height, height, 1, g.strideA}
-                                     : Rows{g.a + k0, height, height * g.strideA, g.strideA, 1};
-      for (long p = 0; p < panels; p++) {
-        const long j0 = first + p * NR;
-        if (direct && whole) strip(g, 0, g.m, left, j0, g.b + k0 * g.strideB + j0, g.strideB, k0, depth);
-        else strip(g, 0, g.m, left, j0, own + p * NR * depth, NR, k0, depth);
-      }
-    }
-  });
-}
-
 }  // namespace
 
 // Enough for every product with at most so many rows and columns and at most this depth: a shallower one may have deeper blocks.
@@ -188,12 +132,13 @@ Scratch gemmScratch(long m, long n, long k) {
   (void)m;
   const long deep = k < KC ? k : KC, columns = packedColumns(n);
   const long depth = packedElements / columns > deep ? packedElements / columns : deep;
-  const long own = (MC > panelsAtOnce * NR ? MC : panelsAtOnce * NR) * deep + VL;
-  return {uint64_t((depth < k ? depth : k) * columns) * sizeof(real), uint64_t(own) * sizeof(real)};
+  Scratch scratch{uint64_t((depth < k ? depth : k) * columns) * sizeof(real), uint64_t(MC * deep + VL) * sizeof(real)};
+  scratch.cover(narrowScratch(k));
+  return scratch;
 }
 
 void gemm(Worker& worker, const Gemm& g) {
-  if (g.m <= smallM) return few(worker, g);
+  if (g.m <= narrowRows) return narrowGemm(worker, g);
   real* sharedB = reinterpret_cast<real*>(worker.sharedScratch);
   real* ownA = reinterpret_cast<real*>(worker.ownScratch);
   const long deep = depthOf(g.k), packed = packedDepth(g.n, g.k);

@@ -22,6 +22,28 @@ struct Gemm {
 void gemm(Worker& worker, const Gemm& gemm);
 Scratch gemmScratch(long m, long n, long k);
 
+// The product of at most narrowRows rows, which packs at most a few columns of b (narrow.cpp).
+constexpr long narrowRows = 16;
+void narrowGemm(Worker& worker, const Gemm& gemm);
+Scratch narrowScratch(long k);
+
+INLINE long divideUp(long a, long b) { return (a + b - 1) / b; }
+
+// The epilogue: finished sums of row i, columns j.. j + n (n <= VL counts), to `c`.
+INLINE void finish(const Gemm& g, long i, long j, long n, vec value) {
+  const long at = i * g.strideC + j;
+  if (g.bias != nullptr) value += loadPart(g.bias + j, n);
+  if (g.activation == activation_gelu) {
+    if (g.pre != nullptr) storePart(g.pre + at, value, n);
+    value = gelu(value);
+  } else if (g.activation == activation_geluGradient) {
+    value *= geluDerivative(loadPart(g.pre + at, n));
+  } else if (g.residual != nullptr) {
+    value += loadPart(g.residual + at, n);
+  }
+  storePart(g.c + at, value, n);
+}
+
 // Register block of the product: MR rows, NV vectors.
 #if defined(__AVX512F__)
 constexpr int MR = 12, NV = 2;
