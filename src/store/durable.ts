@@ -3,111 +3,129 @@
  *
  * @since 0.1.0
  */
-import { createHash, randomBytes } from "node:crypto"
-import * as fs from "node:fs/promises"
+import { createHash } from "node:crypto"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import type { Blob } from "../operator/artifact.ts"
 import { sha256 } from "./digest.ts"
-import { fromCause, type StoreError } from "./storeError.ts"
-
-/** A file operation as an Effect. */
-export const attempt = <A>(place: string, operation: () => Promise<A>): Effect.Effect<A, StoreError> =>
-  Effect.tryPromise({ try: operation, catch: (cause) => fromCause(place, cause) })
-
-/** Makes names in a folder durable: after a crash they are still there. */
-export const syncFolder = (folder: string): Effect.Effect<void, StoreError> =>
-  attempt(folder, async () => {
-    if (process.platform === "win32") return
-    const handle = await fs.open(folder, "r")
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-  })
-
-/** Makes a folder and those above it, durably. */
-export const makeFolder = (folder: string): Effect.Effect<void, StoreError> =>
-  Effect.flatMap(
-    attempt(folder, () => fs.mkdir(folder, { recursive: true })),
-    (first) => {
-      if (first === undefined) return Effect.void
-      const changed = [path.dirname(first)]
-      for (let made = folder; made.length > first.length; made = path.dirname(made)) changed.push(path.dirname(made))
-      return Effect.forEach(changed, syncFolder, { discard: true })
-    }
-  )
+import type { Disk, OpenFile } from "./disk.ts"
+import { fromCause, StoreError } from "./storeError.ts"
 
 /** Bytes to write: all at once, or as they come. */
 export type Content<E> = Uint8Array | Stream.Stream<Uint8Array, E>
 
-/**
- * Writes a blob to `temporary/`, then moves it, read-only, to the place that `target` gives for its digest. A file that is there is
- * replaced: if it was damaged it is now whole.
- */
-export const writeBlob = <E = never>(
-  temporary: string,
-  data: Content<E>,
-  target: (blob: Blob) => string
-): Effect.Effect<Blob, E | StoreError> =>
-  withTemporary(temporary, (name, handle) =>
-    Effect.gen(function* () {
-      let blob: Blob
-      if (data instanceof Uint8Array) {
-        yield* attempt(name, () => handle.writeFile(data))
-        blob = { digest: sha256(data), bytes: data.byteLength }
-      } else {
-        const digest = createHash("sha256")
-        let bytes = 0
-        yield* Stream.runForEach(data, (chunk) => {
-          digest.update(chunk)
-          bytes += chunk.byteLength
-          return attempt(name, () => handle.writeFile(chunk))
-        })
-        blob = { digest: digest.digest("hex"), bytes }
-      }
-      yield* publish(name, handle, target(blob))
-      return blob
-    })
-  )
+/** Writing that survives a crash, in one folder. */
+export interface Durable {
+  readonly disk: Disk
+  /** Makes a folder and those above it, durably, whoever made them. */
+  readonly folder: (folder: string) => Effect.Effect<void, StoreError>
+  /**
+   * Writes a blob to `temporary/`, then moves it, read-only, to the place that `target` gives for its digest. A file that is there is
+   * replaced: if it was damaged it is now whole.
+   */
+  readonly blob: <E = never>(data: Content<E>, target: (blob: Blob) => string) => Effect.Effect<Blob, E | StoreError>
+  /** Writes a small file whole. */
+  readonly whole: (target: string, text: string) => Effect.Effect<void, StoreError>
+}
 
-/** Writes a small file whole. */
-export const writeWhole = (temporary: string, target: string, text: string): Effect.Effect<void, StoreError> =>
-  withTemporary(temporary, (name, handle) =>
-    Effect.andThen(
-      attempt(name, () => handle.writeFile(text)),
-      publish(name, handle, target)
-    )
-  )
+/** A look at the disk as an Effect. */
+export const look = <A>(place: string, operation: () => A): Effect.Effect<A, StoreError> =>
+  Effect.try({ try: operation, catch: (cause) => fromCause(place, cause) })
 
-const publish = (name: string, handle: fs.FileHandle, target: string) =>
-  attempt(target, async () => {
-    await handle.chmod(0o444)
-    await handle.sync()
-  }).pipe(
-    Effect.andThen(makeFolder(path.dirname(target))),
-    Effect.andThen(attempt(target, () => fs.rename(name, target))),
-    Effect.andThen(syncFolder(path.dirname(target)))
-  )
+/** A name that no other process, here or elsewhere, uses. */
+export const uniqueName: Effect.Effect<string> = Effect.gen(function* () {
+  const half = Effect.map(Random.nextIntBetween(0, 2 ** 32), (n) => n.toString(16).padStart(8, "0"))
+  return `${process.pid}-${yield* half}${yield* half}`
+})
 
-const withTemporary = <A, E>(
-  folder: string,
-  use: (name: string, handle: fs.FileHandle) => Effect.Effect<A, E>
-): Effect.Effect<A, E | StoreError> =>
-  Effect.suspend(() => {
-    const name = path.join(folder, `${process.pid}-${randomBytes(8).toString("hex")}`)
-    return Effect.acquireUseRelease(
-      attempt(folder, async () => {
-        await fs.mkdir(folder, { recursive: true })
-        return await fs.open(name, "wx")
-      }),
-      (handle) => use(name, handle),
-      (handle) =>
-        Effect.promise(async () => {
-          await handle.close()
-          await fs.rm(name, { force: true })
-        })
+/** Writes all of the bytes. A disk that takes only some of them, and no more, is full. */
+export const writeAll = Effect.fnUntraced(function* (
+  file: string,
+  { write }: OpenFile,
+  data: Uint8Array
+): Effect.fn.Return<void, StoreError> {
+  for (let done = 0; done < data.byteLength; ) {
+    const count = yield* write(data.subarray(done))
+    if (count === 0) return yield* fromCause(file, Object.assign(new Error("nothing was written"), { code: "ENOSPC" }))
+    done += count
+  }
+})
+
+/** Writing under `root`, by way of its folder `temporary/`. */
+export const makeDurable = (disk: Disk, root: string): Durable => {
+  const temporary = path.join(root, "temporary")
+  /** Folders whose names are on the disk. */
+  const known = new Set<string>()
+
+  const folder = Effect.fnUntraced(function* (at: string): Effect.fn.Return<void, StoreError> {
+    const found = (yield* look(at, () => disk.stat(at))) !== undefined
+    if (found && known.has(at)) return
+    const above = path.dirname(at)
+    const inside = at !== root && at.startsWith(root)
+    if (inside || !found) yield* folder(above)
+    if (!found) yield* disk.makeFolder(at)
+    if (inside || !found) {
+      // Another process may have made a folder, and died before it was durable.
+      const others = (yield* look(above, () => disk.list(above))) ?? []
+      yield* disk.syncFolder(above)
+      if (inside) for (const name of others) known.add(path.join(above, name))
+    }
+    known.add(at)
+  })
+
+  const withTemporary = Effect.fnUntraced(function* <A, E>(
+    use: (name: string, file: OpenFile) => Effect.Effect<A, E>
+  ): Effect.fn.Return<A, E | StoreError> {
+    yield* folder(temporary)
+    const name = path.join(temporary, yield* uniqueName)
+    return yield* Effect.acquireUseRelease(
+      disk.open(name, "new"),
+      (file) => use(name, file),
+      ({ close }) => Effect.andThen(close, Effect.ignore(disk.remove(name)))
     )
   })
+
+  const publish = Effect.fnUntraced(function* (name: string, file: OpenFile, target: string) {
+    yield* file.sync
+    yield* folder(path.dirname(target))
+    yield* disk.rename(name, target)
+    yield* disk.syncFolder(path.dirname(target))
+  })
+
+  return {
+    disk,
+    folder,
+    blob: (data, target) =>
+      withTemporary(
+        Effect.fnUntraced(function* (name, file) {
+          let blob: Blob
+          if (data instanceof Uint8Array) {
+            yield* writeAll(name, file, data)
+            blob = { digest: sha256(data), bytes: data.byteLength }
+          } else {
+            const digest = createHash("sha256")
+            let bytes = 0
+            yield* Stream.runForEach(data, (chunk) => {
+              digest.update(chunk)
+              bytes += chunk.byteLength
+              return writeAll(name, file, chunk)
+            })
+            blob = { digest: digest.digest("hex"), bytes }
+          }
+          yield* file.protect
+          yield* publish(name, file, target(blob))
+          return blob
+        })
+      ),
+    whole: (target, text) =>
+      withTemporary((name, file) =>
+        Effect.andThen(writeAll(name, file, new TextEncoder().encode(text)), publish(name, file, target))
+      )
+  }
+}
+
+/** What a file that is not there is told as. */
+export const notThere = (place: string): StoreError =>
+  new StoreError({ reason: "lost", place, message: `${place}: the file is not there` })

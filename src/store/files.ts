@@ -6,7 +6,7 @@
 import { type BigIntStats, statSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { digestFile } from "./blobs.ts"
+import { digestFile } from "./disk.ts"
 import type { Memo } from "./memo.ts"
 import { fromCause, StoreError } from "./storeError.ts"
 

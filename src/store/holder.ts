@@ -5,6 +5,7 @@
  */
 import { readFileSync, readlinkSync } from "node:fs"
 import { hostname } from "node:os"
+import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
 
 /**
@@ -59,3 +60,9 @@ export const isAlive = (holder: Holder): boolean | undefined => {
   }
   return holder.born === "" || bornOf(holder.pid) === holder.born
 }
+
+/** The processes of this machine, as leases see them. */
+export const Processes = Context.Reference<{
+  readonly thisProcess: () => Holder
+  readonly isAlive: (holder: Holder) => boolean | undefined
+}>("ptmflow/store/Processes", { defaultValue: () => ({ thisProcess, isAlive }) })

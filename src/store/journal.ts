@@ -2,20 +2,18 @@
  * The journal: one file of records, only ever added to.
  *
  * A record is one line, `crc32 length kind key json`: the checksum (8 hex digits) and the length (in bytes) are of `kind key json`.
- * A writer adds a whole line with one write to a file opened for appending, so that two processes can write at once. A process that dies in
- * the middle of a write leaves a torn line: it is not a record, and the next writer starts a new line after it. A record that is lost so is
- * a stage that runs again, never a wrong result.
+ * A writer adds its lines with one write to a file opened for appending, so that two processes can write at once, and begins them with an end
+ * of line: a process that dies, or a disk that fills up, in the middle of a write leaves a torn line, which is no record and takes no other
+ * with it. A record that is lost so is a stage that runs again, never a wrong result.
  *
  * @since 0.1.0
  */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs"
-import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { crc32 } from "node:zlib"
 import * as Effect from "effect/Effect"
 import type { Json } from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
-import { attempt, makeFolder, syncFolder } from "./durable.ts"
+import { type Durable, look } from "./durable.ts"
 import { fromCause, type StoreError } from "./storeError.ts"
 
 /** One record; `value` is parsed when it is first asked for. `position` grows with time. */
@@ -83,11 +81,14 @@ export const unframe = (line: Buffer, position: number): Entry | undefined => {
 
 /** Opens the journal in `file`, which need not be there yet. `prepare` runs before the first write. */
 export const openJournal = Effect.fnUntraced(function* (
+  durable: Durable,
   file: string,
   prepare: Effect.Effect<void, StoreError>
 ): Effect.fn.Return<Journal, StoreError> {
   const kinds = new Map<string, { readonly all: Array<Entry>; readonly newest: Map<string, Entry> }>()
   const writing = Semaphore.makeUnsafe(1)
+  const { disk } = durable
+  let named = false
   let read = 0
   let damaged = 0
 
@@ -106,7 +107,8 @@ export const openJournal = Effect.fnUntraced(function* (
 
   /** Reads on to the last whole line: what follows it may still be being written. */
   const readOn = () => {
-    const bytes = readFrom(file, read)
+    const bytes = disk.read(file, read)
+    if (bytes === undefined) return
     let start = 0
     for (let end = bytes.indexOf(NEW_LINE); end >= 0; end = bytes.indexOf(NEW_LINE, start)) {
       take(bytes.subarray(start, end), read + start)
@@ -115,35 +117,30 @@ export const openJournal = Effect.fnUntraced(function* (
     read += start
   }
 
-  const refresh = Effect.try({ try: readOn, catch: (cause) => fromCause(file, cause) })
+  const refresh = look(file, readOn)
   yield* refresh
 
-  const write = (lines: string, durable: boolean) =>
-    Effect.gen(function* () {
-      yield* makeFolder(path.dirname(file))
-      const created = yield* Effect.acquireUseRelease(
-        attempt(file, () => fs.open(file, "a+")),
-        (handle) =>
-          attempt(file, async () => {
-            const { size } = await handle.stat()
-            const last = Buffer.alloc(1)
-            if (size > 0) await handle.read(last, 0, 1, size - 1)
-            const text = size > 0 && last[0] !== NEW_LINE ? `\n${lines}` : lines
-            const buffer = Buffer.from(text)
-            const { bytesWritten } = await handle.write(buffer, 0, buffer.byteLength)
-            if (bytesWritten < buffer.byteLength) throw Object.assign(new Error("short write"), { code: "ENOSPC" })
-            if (durable) await handle.sync()
-            return size === 0
-          }),
-        (handle) => Effect.promise(() => handle.close())
-      )
-      if (created && durable) yield* syncFolder(path.dirname(file))
-    })
+  const write = Effect.fnUntraced(function* (lines: string, flush: boolean): Effect.fn.Return<void, StoreError> {
+    yield* durable.folder(path.dirname(file))
+    const data = Buffer.from(`\n${lines}`)
+    yield* Effect.acquireUseRelease(
+      disk.open(file, "append"),
+      Effect.fnUntraced(function* (open) {
+        const count = yield* open.write(data)
+        if (count < data.byteLength) return yield* fromCause(file, Object.assign(new Error(), { code: "ENOSPC" }))
+        if (flush) yield* open.sync
+      }),
+      ({ close }) => close
+    )
+    if (!flush || named) return
+    yield* disk.syncFolder(path.dirname(file))
+    named = true
+  })
 
   return {
-    append: (entries, { durable }) =>
+    append: (entries, { durable: flush }) =>
       prepare.pipe(
-        Effect.andThen(write(entries.map(frame).join(""), durable)),
+        Effect.andThen(write(entries.map(frame).join(""), flush)),
         Effect.andThen(refresh),
         Effect.uninterruptible,
         writing.withPermits(1)
@@ -155,27 +152,3 @@ export const openJournal = Effect.fnUntraced(function* (
     damaged: () => damaged
   }
 })
-
-const readFrom = (file: string, position: number): Buffer => {
-  let descriptor: number
-  try {
-    descriptor = openSync(file, "r")
-  } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return Buffer.alloc(0)
-    throw cause
-  }
-  try {
-    const length = fstatSync(descriptor).size - position
-    if (length <= 0) return Buffer.alloc(0)
-    const bytes = Buffer.allocUnsafeSlow(length)
-    let filled = 0
-    while (filled < length) {
-      const count = readSync(descriptor, bytes, filled, length - filled, position + filled)
-      if (count === 0) break
-      filled += count
-    }
-    return bytes.subarray(0, filled)
-  } finally {
-    closeSync(descriptor)
-  }
-}

@@ -3,15 +3,15 @@
  *
  * Who wants a lease looks for the file of a live holder; if there is none it writes a file of its own, with a name that nobody else uses, and
  * looks again. Of two that do so at once at least the later sees the other's file, and who sees another's takes its own back and tries again.
- * Nobody removes a live holder's file, so there are never two holders. A holder is alive while its process is; one of another host (or another
- * container) is alive while it touches its file.
+ * A holder touches its file every 5 seconds. It is dead when its process is, or when its file has not been touched for a minute: then its file
+ * is removed, and nobody removes a live holder's, so there are never two holders. A holder that was only slow sees that its file is gone,
+ * and is told that it has lost the lease.
  *
  * @since 0.1.0
  */
-import { randomBytes } from "node:crypto"
-import { readdirSync, readFileSync, statSync } from "node:fs"
-import * as fs from "node:fs/promises"
 import * as path from "node:path"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -19,9 +19,9 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { attempt, makeFolder } from "./durable.ts"
-import { Holder, isAlive, thisProcess } from "./holder.ts"
-import { fromCause, type StoreError } from "./storeError.ts"
+import { type Durable, look, uniqueName, writeAll } from "./durable.ts"
+import { Holder, Processes } from "./holder.ts"
+import { StoreError } from "./storeError.ts"
 
 /** Who is waited for: `seconds` is how long it has held the lease. */
 export interface Waiting {
@@ -30,87 +30,134 @@ export interface Waiting {
   readonly seconds: number
 }
 
+/** A lease that is held. */
+export interface Held {
+  /** Fails when another process has taken the lease over. */
+  readonly lost: Effect.Effect<never, StoreError>
+  /** Whether it is still held. */
+  readonly held: Effect.Effect<boolean, StoreError>
+}
+
+/** A lease as others see it. `heartbeat` is the time of the last sign of life, in milliseconds since 1970. */
+export interface LeaseState {
+  readonly key: string
+  readonly holder: Holder
+  readonly since: number
+  readonly heartbeat: number
+  readonly alive: boolean
+  readonly file: string
+}
+
 const HEARTBEAT = Duration.seconds(5)
 const SILENCE_MS = 60_000
 const POLL = Duration.millis(200)
 const REPORT_MS = 30_000
 
+/** Within this time (milliseconds) a lease file that has no whole lease in it is one that is being written. */
+const WRITING_MS = 2_000
+
 const Lease = Schema.fromJsonString(Schema.Struct({ holder: Holder, since: Schema.Number }))
 const decodeLease = Schema.decodeUnknownOption(Lease)
 const encodeLease = Schema.encodeSync(Lease)
 
-/**
- * Takes the lease on `key`, to be given back when the scope closes. `onWait` is told of another holder at once and then twice a minute.
- */
+/** Takes the lease on `key`, to be given back when the scope closes. `onWait` is told of another holder at once and then twice a minute. */
 export const lease = Effect.fnUntraced(function* (
+  durable: Durable,
   folder: string,
   key: string,
   onWait: (waiting: Waiting) => Effect.Effect<void>
-): Effect.fn.Return<void, StoreError, Scope.Scope> {
-  yield* makeFolder(folder)
-  const own = path.join(folder, `${key}.${process.pid}-${randomBytes(6).toString("hex")}`)
-  const remove = Effect.promise(() => fs.rm(own, { force: true }))
+): Effect.fn.Return<Held, StoreError, Scope.Scope> {
+  const { disk } = durable
+  const { thisProcess } = yield* Processes
+  const own = path.join(folder, `${key}.${yield* uniqueName}`)
+  const there = look(own, () => disk.stat(own) !== undefined)
+  const remove = Effect.ignore(disk.remove(own))
   yield* Effect.addFinalizer(() => remove)
-  let reported = 0
+  let reported = Number.NEGATIVE_INFINITY
   while (true) {
-    let other = yield* liveOther(folder, key, own)
+    let other = yield* liveOther(durable, folder, key, own)
     if (other === undefined) {
-      yield* attempt(own, () => fs.writeFile(own, encodeLease({ holder: thisProcess(), since: Date.now() })))
-      other = yield* liveOther(folder, key, own)
-      if (other === undefined) break
+      const since = yield* Clock.currentTimeMillis
+      const text = Buffer.from(encodeLease({ holder: thisProcess(), since }))
+      yield* durable.folder(folder)
+      yield* Effect.acquireUseRelease(
+        disk.open(own, "new"),
+        (file) => writeAll(own, file, text),
+        ({ close }) => close
+      )
+      other = yield* liveOther(durable, folder, key, own)
+      if (other === undefined && (yield* there)) break
       yield* remove
       yield* Effect.sleep(Duration.millis(yield* Random.nextIntBetween(1, 50)))
       continue
     }
-    if (other.holder.pid !== 0 && Date.now() - reported >= REPORT_MS) {
-      reported = Date.now()
+    const now = yield* Clock.currentTimeMillis
+    if (other.holder.pid !== 0 && now - reported >= REPORT_MS) {
+      reported = now
       const { holder, since } = other
-      yield* onWait({ pid: holder.pid, host: holder.host, seconds: (Date.now() - since) / 1000 })
+      yield* onWait({ pid: holder.pid, host: holder.host, seconds: (now - since) / 1000 })
     }
     yield* Effect.sleep(POLL)
   }
-  yield* attempt(own, () => fs.utimes(own, new Date(), new Date())).pipe(
-    Effect.ignore,
-    Effect.schedule(Schedule.spaced(HEARTBEAT)),
-    Effect.forkScoped
-  )
+  const lost = yield* Deferred.make<never, StoreError>()
+  const beat = Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    yield* Effect.ignore(disk.touch(own, now))
+    if (yield* there) return
+    const message = `the lease ${own} was taken over by another process, as this one gave no sign of life for a minute`
+    yield* Deferred.fail(lost, new StoreError({ reason: "taken-over", place: own, message }))
+  })
+  yield* Effect.ignore(beat).pipe(Effect.schedule(Schedule.spaced(HEARTBEAT)), Effect.forkScoped)
+  return { lost: Deferred.await(lost), held: there }
 })
 
-/** The lease file of another that is alive; those of the dead are removed. */
+/** All leases in a folder, of the living and the dead. */
+export const leasesIn = Effect.fnUntraced(function* (
+  durable: Durable,
+  folder: string
+): Effect.fn.Return<ReadonlyArray<LeaseState>, StoreError> {
+  const names = yield* look(folder, () => durable.disk.list(folder))
+  const states = yield* Effect.forEach(names ?? [], (name) => stateOf(durable, path.join(folder, name)))
+  return states.filter((state) => state !== undefined)
+})
+
+/** The lease of another that is alive; the files of the dead are removed. */
 const liveOther = Effect.fnUntraced(function* (
+  durable: Durable,
   folder: string,
   key: string,
   own: string
-): Effect.fn.Return<(typeof Lease)["Type"] | undefined, StoreError> {
-  const names = yield* Effect.try({
-    try: () => readdirSync(folder).filter((name) => name.startsWith(`${key}.`)),
-    catch: (cause) => fromCause(folder, cause)
-  })
+): Effect.fn.Return<LeaseState | undefined, StoreError> {
+  const names = (yield* look(folder, () => durable.disk.list(folder))) ?? []
   for (const name of names) {
     const file = path.join(folder, name)
-    if (file === own) continue
-    const found = yield* Effect.try({ try: () => readLease(file), catch: (cause) => fromCause(file, cause) })
-    if (found === undefined) continue
-    if (found.alive) return found.lease
-    yield* attempt(file, () => fs.rm(file, { force: true }))
+    if (!name.startsWith(`${key}.`) || file === own) continue
+    const state = yield* stateOf(durable, file)
+    if (state?.alive === true) return state
+    if (state !== undefined) yield* durable.disk.remove(file)
   }
   return undefined
 })
 
 /** A file without a whole lease in it is one being written now, or left by a crash while it was: it counts as alive until it is old. */
-const readLease = (file: string): { readonly lease: (typeof Lease)["Type"]; readonly alive: boolean } | undefined => {
-  try {
-    const { mtimeMs } = statSync(file)
-    const decoded = decodeLease(readFileSync(file, "utf8"))
-    const silent = Date.now() - mtimeMs
-    if (Option.isSome(decoded)) {
-      return { lease: decoded.value, alive: isAlive(decoded.value.holder) ?? silent < SILENCE_MS }
+const stateOf = Effect.fnUntraced(function* (
+  { disk }: Durable,
+  file: string
+): Effect.fn.Return<LeaseState | undefined, StoreError> {
+  const { isAlive } = yield* Processes
+  const now = yield* Clock.currentTimeMillis
+  return yield* look(file, () => {
+    const stat = disk.stat(file)
+    const bytes = disk.read(file)
+    if (stat === undefined || bytes === undefined) return undefined
+    const silent = now - stat.changed
+    const name = path.basename(file)
+    const about = { file, key: name.slice(0, name.lastIndexOf(".")), heartbeat: stat.changed }
+    const decoded = decodeLease(bytes.toString("utf8"))
+    if (Option.isNone(decoded)) {
+      const holder = { pid: 0, host: "?", space: "", born: "" }
+      return { ...about, holder, since: stat.changed, alive: silent < WRITING_MS }
     }
-    const holder = { pid: 0, host: "?", space: "", born: "" }
-    return { lease: { holder, since: mtimeMs }, alive: silent < 2000 }
-  } catch (cause) {
-    const error = fromCause(file, cause)
-    if (error.reason === "lost") return undefined
-    throw error
-  }
-}
+    return { ...about, ...decoded.value, alive: silent < SILENCE_MS && isAlive(decoded.value.holder) !== false }
+  })
+})

@@ -3,10 +3,9 @@
  *
  * @since 0.1.0
  */
-import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import type { Json } from "effect/Schema"
-import { writeWhole } from "./durable.ts"
+import type { Durable } from "./durable.ts"
 import { frame, type Journal, openJournal } from "./journal.ts"
 import type { StoreError } from "./storeError.ts"
 
@@ -19,17 +18,17 @@ export interface Memo {
 
 /** Opens the memo in `file`; one that is mostly superseded is rewritten. */
 export const openMemo = Effect.fnUntraced(function* (
+  durable: Durable,
   file: string,
-  temporary: string,
   prepare: Effect.Effect<void, StoreError>
 ): Effect.fn.Return<Memo, StoreError> {
-  let journal = yield* openJournal(file, prepare)
+  let journal = yield* openJournal(durable, file, prepare)
   const all = journal.kinds().flatMap(journal.all)
   const live = all.filter((entry) => journal.newest(entry.kind, entry.key) === entry)
   if (all.length + journal.damaged() > 2 * live.length + 1000) {
     const text = live.map(({ key, kind, value }) => frame({ kind, key, value: value() })).join("")
-    journal = yield* writeWhole(temporary, path.resolve(file), text).pipe(
-      Effect.andThen(openJournal(file, prepare)),
+    journal = yield* durable.whole(file, text).pipe(
+      Effect.andThen(openJournal(durable, file, prepare)),
       Effect.orElseSucceed((): Journal => journal)
     )
   }

@@ -3,17 +3,16 @@
  *
  * @since 0.1.0
  */
-import { readFileSync } from "node:fs"
-import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Json } from "effect/Schema"
 import type { Blob, BlobSink, BlobSource } from "../operator/artifact.ts"
 import { asArtifactError, type Blobs, makeBlobs, sourceOf } from "./blobs.ts"
-import { attempt, makeFolder, syncFolder } from "./durable.ts"
+import type { Disk } from "./disk.ts"
+import { type Durable, look, uniqueName, writeAll } from "./durable.ts"
 import { frame, unframe } from "./journal.ts"
-import type { StoreError } from "./storeError.ts"
+import { StoreError } from "./storeError.ts"
 
 /** A point as found: what was saved, and where its blobs are. */
 export interface Point {
@@ -28,64 +27,73 @@ export interface ResumePoints {
     key: string,
     write: (sink: BlobSink) => Effect.Effect<Json, E>
   ) => Effect.Effect<void, E | StoreError>
-  /** The newest point that is whole. All its blobs are checked; one with a damaged blob is none. */
+  /** The newest point that is whole. All its blobs are checked; one with a damaged blob is none. One that was saved for another key is refused. */
   readonly load: (key: string) => Effect.Effect<Option.Option<Point>, StoreError>
   readonly drop: (key: string) => Effect.Effect<void, StoreError>
 }
 
-/** A folder `root/<key>/<n>` is a point, whole since it got that name; `.<n>` is one being written. */
+/** A folder `root/<key>/<n>` is a point, whole since it got that name; `.<n>-...` is one being written. */
 export const makeResumePoints = (
+  durable: Durable,
   root: string,
-  temporary: string,
   quarantine: string,
   prepare: Effect.Effect<void, StoreError>
 ): ResumePoints => {
+  const { disk } = durable
   /** Points that this process has loaded: values may still read their files, so they stay until the stage is done. */
   const loaded = new Set<string>()
 
   const blobsIn = (folder: string): Blobs =>
-    makeBlobs({ temporary, quarantine, fileOf: (digest) => path.join(folder, digest) })
+    makeBlobs(durable, { quarantine, fileOf: (digest) => path.join(folder, digest) })
 
   const save = <E>(key: string, write: (sink: BlobSink) => Effect.Effect<Json, E>) =>
     Effect.gen(function* () {
       yield* prepare
       const folder = path.join(root, key)
-      const last = (yield* pointsIn(folder)).at(-1) ?? 0
-      const writing = path.join(folder, `.${last + 1}`)
+      for (const name of (yield* look(folder, () => disk.list(folder))) ?? []) {
+        if (name.startsWith(".")) yield* disk.remove(path.join(folder, name))
+      }
+      const last = (yield* pointsIn(disk, folder)).at(-1) ?? 0
+      const writing = path.join(folder, `.${last + 1}-${yield* uniqueName}`)
       const blobs = blobsIn(writing)
       const written: Array<Blob> = []
-      yield* attempt(writing, () => fs.rm(writing, { recursive: true, force: true }))
-      yield* makeFolder(writing)
+      yield* durable.folder(writing)
       const value = yield* write({
         put: (data) =>
           Effect.tap(Effect.mapError(blobs.put(data), asArtifactError), (blob) => Effect.sync(() => written.push(blob)))
       })
-      yield* attempt(writing, async () => {
-        const handle = await fs.open(path.join(writing, "point"), "w")
-        try {
-          await handle.writeFile(frame({ kind: "point", key, value: { blobs: written, value } }))
-          await handle.sync()
-        } finally {
-          await handle.close()
-        }
-      })
-      yield* syncFolder(writing)
-      yield* attempt(writing, () => fs.rename(writing, path.join(folder, `${last + 1}`)))
-      yield* syncFolder(folder)
-      for (const old of yield* pointsIn(folder)) {
+      const point = path.join(writing, "point")
+      yield* Effect.acquireUseRelease(
+        disk.open(point, "new"),
+        (file) =>
+          Effect.andThen(
+            writeAll(point, file, Buffer.from(frame({ kind: "point", key, value: { blobs: written, value } }))),
+            file.sync
+          ),
+        ({ close }) => close
+      )
+      yield* disk.syncFolder(writing)
+      yield* disk.rename(writing, path.join(folder, `${last + 1}`))
+      yield* disk.syncFolder(folder)
+      for (const old of yield* pointsIn(disk, folder)) {
         const point = path.join(folder, `${old}`)
-        if (old <= last && !loaded.has(point)) {
-          yield* attempt(point, () => fs.rm(point, { recursive: true, force: true }))
-        }
+        if (old <= last && !loaded.has(point)) yield* disk.remove(point)
       }
     })
 
   const load = Effect.fnUntraced(function* (key: string): Effect.fn.Return<Option.Option<Point>, StoreError> {
     const folder = path.join(root, key)
-    for (const n of (yield* pointsIn(folder)).toReversed()) {
+    for (const n of (yield* pointsIn(disk, folder)).toReversed()) {
       const at = path.join(folder, `${n}`)
-      const point = readPoint(at)
+      const point = yield* look(at, () => readPoint(disk, at))
       if (point === undefined) continue
+      if (point.key !== key) {
+        return yield* new StoreError({
+          reason: "foreign",
+          place: at,
+          message: `${at} is a resume point of another stage key (${point.key}), so of other data, parameters or code: remove it`
+        })
+      }
       const blobs = blobsIn(at)
       const whole = yield* Effect.isSuccess(Effect.forEach(point.blobs, blobs.path, { discard: true }))
       if (!whole) continue
@@ -95,29 +103,26 @@ export const makeResumePoints = (
     return Option.none()
   })
 
-  return {
-    save,
-    load,
-    drop: (key) => attempt(root, () => fs.rm(path.join(root, key), { recursive: true, force: true }))
-  }
+  return { save, load, drop: (key) => disk.remove(path.join(root, key)) }
 }
 
-const pointsIn = (folder: string): Effect.Effect<ReadonlyArray<number>, StoreError> =>
-  attempt(folder, () => fs.readdir(folder)).pipe(
-    Effect.map((names) =>
-      names
-        .filter((name) => /^\d+$/.test(name))
-        .map(Number)
-        .sort((a, b) => a - b)
-    ),
-    Effect.catch((error) => (error.reason === "lost" ? Effect.succeed([]) : Effect.fail(error)))
+const pointsIn = (disk: Disk, folder: string): Effect.Effect<ReadonlyArray<number>, StoreError> =>
+  look(folder, () =>
+    (disk.list(folder) ?? [])
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .sort((a, b) => a - b)
   )
 
-const readPoint = (folder: string): { readonly blobs: ReadonlyArray<Blob>; readonly value: Json } | undefined => {
-  try {
-    const bytes = readFileSync(path.join(folder, "point"))
-    return unframe(bytes.subarray(0, -1), 0)?.value() as unknown as { blobs: ReadonlyArray<Blob>; value: Json }
-  } catch {
-    return undefined
-  }
+interface SavedPoint {
+  readonly key: string
+  readonly blobs: ReadonlyArray<Blob>
+  readonly value: Json
+}
+
+/** What a point's file holds: undefined if it is damaged. */
+const readPoint = (disk: Disk, folder: string): SavedPoint | undefined => {
+  const bytes = disk.read(path.join(folder, "point"))
+  const entry = bytes === undefined ? undefined : unframe(bytes.subarray(0, -1), 0)
+  return entry === undefined ? undefined : { ...(entry.value() as unknown as Omit<SavedPoint, "key">), key: entry.key }
 }

@@ -16,9 +16,8 @@
  *
  * @since 0.1.0
  */
-import { readdirSync, readFileSync } from "node:fs"
-import * as fs from "node:fs/promises"
 import * as path from "node:path"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -27,13 +26,14 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { BlobSink, BlobSource } from "../operator/artifact.ts"
 import { asArtifactError, type Blobs, makeBlobs, sourceOf } from "./blobs.ts"
-import { attempt, makeFolder, writeWhole } from "./durable.ts"
+import { CurrentDisk, type Disk } from "./disk.ts"
+import { type Durable, look, makeDurable } from "./durable.ts"
 import { type Files, makeFiles } from "./files.ts"
 import { type Journal, openJournal } from "./journal.ts"
-import { lease, type Waiting } from "./lease.ts"
+import { type Held, type LeaseState, lease, leasesIn, type Waiting } from "./lease.ts"
 import { type Memo, openMemo } from "./memo.ts"
 import { makeResumePoints, type ResumePoints } from "./resume.ts"
-import { fromCause, StoreError } from "./storeError.ts"
+import { StoreError } from "./storeError.ts"
 
 /** The version of the layout above that this code writes. */
 const VERSION = 1
@@ -61,41 +61,37 @@ export class Store extends Context.Service<
     readonly lease: (
       key: string,
       onWait: (waiting: Waiting) => Effect.Effect<void>
-    ) => Effect.Effect<void, StoreError, Scope.Scope>
+    ) => Effect.Effect<Held, StoreError, Scope.Scope>
+    readonly leases: Effect.Effect<ReadonlyArray<LeaseState>, StoreError>
   }
 >()("ptmflow/store/Store") {}
 
 /** Opens the store in `folder`. One that is not there yet is made by the first write, so that looking leaves no trace. */
 export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Return<Store["Service"], StoreError> {
   const root = path.resolve(folder)
-  const temporary = path.join(root, "temporary")
-  const found = yield* Effect.try({ try: () => checkFormat(root), catch: (cause) => fromCause(root, cause) })
+  const disk = yield* CurrentDisk
+  const durable = makeDurable(disk, root)
+  const found = yield* look(root, () => checkFormat(disk, root))
   const preparing = Semaphore.makeUnsafe(1)
   let prepared = false
   const makeReady = Effect.gen(function* () {
     if (prepared) return
     if (!found) {
-      yield* makeFolder(root)
-      yield* writeWhole(
-        temporary,
-        path.join(root, "format"),
-        encodeFormat({ format: "ptmflow-store", version: VERSION })
-      )
-      yield* writeWhole(temporary, path.join(root, ".gitignore"), "*\n")
+      yield* durable.whole(path.join(root, "format"), encodeFormat({ format: "ptmflow-store", version: VERSION }))
+      yield* durable.whole(path.join(root, ".gitignore"), "*\n")
     }
-    yield* sweep(temporary)
+    yield* sweep(durable, path.join(root, "temporary"))
     prepared = true
   })
   const prepare = Effect.suspend(() => (prepared ? Effect.void : preparing.withPermits(1)(makeReady)))
   const quarantine = path.join(root, "quarantine")
-  const plain = makeBlobs({
-    temporary,
+  const plain = makeBlobs(durable, {
     quarantine,
     fileOf: (digest) => path.join(root, "objects", digest.slice(0, 2), digest)
   })
   const blobs: Blobs = { ...plain, put: (data) => Effect.andThen(prepare, plain.put(data)) }
-  const journal = yield* openJournal(path.join(root, "records"), prepare)
-  const memo = yield* openMemo(path.join(root, "memo"), temporary, prepare)
+  const journal = yield* openJournal(durable, path.join(root, "records"), prepare)
+  const memo = yield* openMemo(durable, path.join(root, "memo"), prepare)
   return Store.of({
     folder: root,
     blobs,
@@ -104,8 +100,9 @@ export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Retu
     journal,
     files: makeFiles(memo),
     memo,
-    resumePoints: makeResumePoints(path.join(root, "resume"), temporary, quarantine, prepare),
-    lease: (key, onWait) => Effect.andThen(prepare, lease(path.join(root, "leases"), key, onWait))
+    resumePoints: makeResumePoints(durable, path.join(root, "resume"), quarantine, prepare),
+    lease: (key, onWait) => Effect.andThen(prepare, lease(durable, path.join(root, "leases"), key, onWait)),
+    leases: leasesIn(durable, path.join(root, "leases"))
   })
 })
 
@@ -113,15 +110,9 @@ export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Retu
 export const layer = (folder: string): Layer.Layer<Store, StoreError> => Layer.effect(Store, open(folder))
 
 /** Whether there is a store of a version that this code reads; false where there is none and one can be made. */
-const checkFormat = (root: string): boolean => {
-  let names: ReadonlyArray<string>
-  try {
-    names = readdirSync(root)
-  } catch (cause) {
-    const error = fromCause(root, cause)
-    if (error.reason === "lost") return false
-    throw error
-  }
+const checkFormat = (disk: Disk, root: string): boolean => {
+  const names = disk.list(root)
+  if (names === undefined) return false
   if (!names.includes("format")) {
     if (names.every((name) => name === "temporary")) return false
     throw new StoreError({
@@ -130,7 +121,7 @@ const checkFormat = (root: string): boolean => {
       message: `${root} is not empty and is no store: choose another folder, or delete this one`
     })
   }
-  const format = decodeFormat(readFileSync(path.join(root, "format"), "utf8"))
+  const format = decodeFormat(disk.read(path.join(root, "format"))?.toString("utf8"))
   if (format._tag === "None") {
     throw new StoreError({
       reason: "not-a-store",
@@ -148,12 +139,14 @@ const checkFormat = (root: string): boolean => {
   return true
 }
 
-const sweep = (temporary: string) =>
-  Effect.ignore(
-    attempt(temporary, async () => {
-      for (const name of await fs.readdir(temporary)) {
-        const file = path.join(temporary, name)
-        if (Date.now() - (await fs.stat(file)).mtimeMs > DAY_MS) await fs.rm(file, { force: true })
-      }
-    })
-  )
+const sweep = Effect.fnUntraced(
+  function* ({ disk }: Durable, temporary: string) {
+    const now = yield* Clock.currentTimeMillis
+    for (const name of (yield* look(temporary, () => disk.list(temporary))) ?? []) {
+      const file = path.join(temporary, name)
+      const changed = (yield* look(file, () => disk.stat(file)))?.changed ?? now
+      if (now - changed > DAY_MS) yield* disk.remove(file)
+    }
+  },
+  (effect) => Effect.ignore(effect)
+)

@@ -7,13 +7,28 @@ import * as Schema from "effect/Schema"
 
 /** A store could not be opened, read or written. `place` is the file or blob; `message` says what is wrong and what to do. */
 export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
-  reason: Schema.Literals(["full", "read-only", "permission", "lost", "corrupt", "newer-format", "not-a-store", "io"]),
+  reason: Schema.Literals([
+    "full",
+    "read-only",
+    "permission",
+    "lost",
+    "corrupt",
+    "newer-format",
+    "not-a-store",
+    "foreign",
+    "taken-over",
+    "io"
+  ]),
   place: Schema.String,
   message: Schema.String
 }) {}
 
 const causes: { readonly [code: string]: readonly [StoreError["reason"], string] } = {
   ENOSPC: ["full", "the disk is full: free some space and run again, nothing was lost"],
+  EFBIG: [
+    "full",
+    "the file would be larger than the limit on files (ulimit -f): raise it and run again, nothing was lost"
+  ],
   EDQUOT: ["full", "the disk quota is used up: free some space and run again, nothing was lost"],
   EROFS: ["read-only", "the file system is read-only: choose another folder for the store"],
   EACCES: ["permission", "permission denied: make it readable and writable, or choose another folder for the store"],

@@ -4,6 +4,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { Json } from "effect/Schema"
 import * as fc from "fast-check"
+import { nodeDisk } from "../../src/store/disk.ts"
+import { makeDurable } from "../../src/store/durable.ts"
 import { type Journal, type NewEntry, openJournal } from "../../src/store/journal.ts"
 import { newFolder } from "./folder.ts"
 
@@ -12,6 +14,8 @@ const entryOf = fc.record({
   key: fc.stringMatching(/^[0-9a-f]{1,4}$/),
   value: fc.jsonValue().map((value) => JSON.parse(JSON.stringify(value)) as Json)
 })
+
+const open = (file: string) => openJournal(makeDurable(nodeDisk, path.dirname(file)), file, Effect.void)
 
 const read = (journal: Journal): ReadonlyArray<NewEntry> =>
   journal
@@ -22,7 +26,7 @@ const read = (journal: Journal): ReadonlyArray<NewEntry> =>
 
 const append = (file: string, entries: ReadonlyArray<NewEntry>) =>
   Effect.gen(function* () {
-    const journal = yield* openJournal(file, Effect.void)
+    const journal = yield* open(file)
     for (const entry of entries) yield* journal.append([entry], { durable: false })
     return journal
   })
@@ -43,7 +47,7 @@ describe("the journal", () => {
           fs.rmSync(file, { force: true })
           const journal = await Effect.runPromise(append(file, entries))
           assert.deepStrictEqual(read(journal), entries)
-          const again = await Effect.runPromise(openJournal(file, Effect.void))
+          const again = await Effect.runPromise(open(file))
           assert.deepStrictEqual(read(again), entries)
           for (const { key, kind } of entries) {
             const newest = entries.findLast((each) => each.key === key && each.kind === kind)!
@@ -64,7 +68,7 @@ describe("the journal", () => {
           async (entries, at, later) => {
             fs.rmSync(file, { force: true })
             const ends: Array<number> = []
-            const journal = await Effect.runPromise(openJournal(file, Effect.void))
+            const journal = await Effect.runPromise(open(file))
             for (const entry of entries) {
               await Effect.runPromise(journal.append([entry], { durable: false }))
               ends.push(fs.statSync(file).size)
@@ -72,10 +76,10 @@ describe("the journal", () => {
             const cut = at % (ends.at(-1)! + 1)
             fs.truncateSync(file, cut)
             const whole = entries.filter((_, i) => ends[i]! <= cut)
-            const torn = await Effect.runPromise(openJournal(file, Effect.void))
+            const torn = await Effect.runPromise(open(file))
             assert.deepStrictEqual(read(torn), whole)
             await Effect.runPromise(torn.append([later], { durable: true }))
-            const after = read(await Effect.runPromise(openJournal(file, Effect.void)))
+            const after = read(await Effect.runPromise(open(file)))
             // A record of which only the end of the line was cut off is whole.
             const kept = entries.filter((_, i) => ends[i]! <= cut + 1)
             assert.deepStrictEqual(after, [...kept, later])
@@ -100,7 +104,7 @@ describe("the journal", () => {
             const place = at % bytes.length
             bytes[place]! ^= 1 << bit
             fs.writeFileSync(file, bytes)
-            const journal = await Effect.runPromise(openJournal(file, Effect.void))
+            const journal = await Effect.runPromise(open(file))
             const found = read(journal)
             // Only a flipped end of line can touch two records.
             const most = bytes[place]! === (10 ^ (1 << bit)) ? 2 : 1
@@ -122,7 +126,7 @@ describe("the journal", () => {
     Effect.scoped(
       Effect.gen(function* () {
         const file = path.join(yield* newFolder, "records")
-        const [one, two] = yield* Effect.all([openJournal(file, Effect.void), openJournal(file, Effect.void)])
+        const [one, two] = yield* Effect.all([open(file), open(file)])
         const entry = (key: string) => [{ kind: "stage", key, value: key }]
         yield* one.append(entry("a"), { durable: false })
         assert.isUndefined(two.newest("stage", "a"))
@@ -140,7 +144,7 @@ describe("the journal", () => {
         yield* one.refresh
         assert.strictEqual(one.all("stage").length, 101)
         assert.strictEqual(one.damaged(), 0)
-        assert.deepStrictEqual(read(one), read(yield* openJournal(file, Effect.void)))
+        assert.deepStrictEqual(read(one), read(yield* open(file)))
       })
     )
   )
