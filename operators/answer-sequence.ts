@@ -14,7 +14,7 @@ export const join = (prompt: Int32Array, answer: Int32Array): Sequence => {
   return { tokens, from: prompt.length }
 }
 
-/** Encodes a prompt and a finished answer: the end token comes last. */
+/** Encodes a prompt and a finished answer: the end token comes last. Throws as the tokenizer does: see `encoding`. */
 export const encode = (tokenizer: Tokenizer, prompt: string, answer: string): Sequence => {
   const text = tokenizer.encode(answer)
   const ended = new Int32Array(text.length + 1)

@@ -33,10 +33,11 @@ export const PretrainParams = Schema.Struct({
   warmup: parameter(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 50, "updates of linear warm-up"),
   finalLearningRate: parameter(Share, 0.1, "share of the peak rate that the cosine ends at"),
   weightDecay: parameter(NonNegative, 0.1, "AdamW's decay, on matrices only"),
+  beta2: parameter(Share, adamW.beta2, "AdamW's decay of the second moment"),
   validationWindows: parameter(
-    PositiveInt,
+    Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
     64,
-    "windows of validation text that losses are measured on, from its start"
+    "windows of validation text that losses are measured on, from its start; 0: all of it"
   ),
   seed: parameter(Schema.Int, 1, "of the initial weights and the order of the data")
 })
@@ -78,7 +79,8 @@ export const pretrain = Operator.make("pretrain", {
     const saved = yield* stage.resume(CheckpointPort)
     const start = Option.isSome(saved) ? saved.value : undefined
     const session = yield* Session.make(start?.value.weights ?? initialize(config, params.seed), start?.value.optimizer)
-    const windows = Windows.consecutive(validation.tokens, params.batch, params.context, params.validationWindows)
+    const limit = params.validationWindows === 0 ? Number.POSITIVE_INFINITY : params.validationWindows
+    const windows = Windows.consecutive(validation.tokens, params.batch, params.context, limit)
     const validate = Effect.gen(function* () {
       let sum = 0
       let count = 0
@@ -90,6 +92,7 @@ export const pretrain = Operator.make("pretrain", {
       return sum / count
     })
 
+    const optimizer = { ...adamW, beta2: params.beta2, weightDecay: params.weightDecay }
     const first = start?.step ?? 0
     const before = start?.value.state?.["validationLossBefore"] ?? (yield* validate)
     const checkpoint = Effect.gen(function* () {
@@ -113,7 +116,7 @@ export const pretrain = Operator.make("pretrain", {
         params.warmup,
         params.finalLearningRate
       )
-      const gradientNorm = yield* session.update({ ...adamW, weightDecay: params.weightDecay }, rate)
+      const gradientNorm = yield* session.update(optimizer, rate)
       yield* Pace.refuseDivergence(stage.name, step + 1, loss)
       yield* pace.done(step + 1, { loss, learningRate: rate, gradientNorm })
       if (step + 1 < params.steps && (yield* pace.due)) {

@@ -22,6 +22,7 @@ import * as Pace from "./pace.ts"
 import { NonNegative, Positive, PositiveInt, parameter } from "./parameter.ts"
 import { ReportPort } from "./report.ts"
 import { score } from "./scoring.ts"
+import { encoding } from "./tokenizer/encoding.ts"
 
 const heads = { language: false, scalar: true, temperature: 1 }
 
@@ -84,12 +85,14 @@ export const trainReward = Operator.make("reward", {
     const { context } = weights.config
     const prompts: Array<RankedPrompt> = []
     for (const [row, { answers, id, prompt, ranks }] of (yield* Table.collect(inputs.rankings)).entries()) {
-      const refuse = (message: string) =>
-        new Operator.OperatorError({ operator: "reward", place: `rankings, row ${row} (${id})`, message })
+      const place = `rankings, row ${row} (${id})`
+      const refuse = (message: string) => new Operator.OperatorError({ operator: "reward", place, message })
       if (answers.length !== ranks.length) {
         return yield* refuse(`${answers.length} answers have ${ranks.length} ranks: each answer needs one`)
       }
-      const sequences = answers.map((answer) => AnswerSequence.encode(tokenizer, prompt, answer))
+      const sequences = yield* encoding("reward", place, () =>
+        answers.map((answer) => AnswerSequence.encode(tokenizer, prompt, answer))
+      )
       const longest = Math.max(...sequences.map((s) => s.tokens.length), 0)
       if (longest > context) return yield* refuse(`${longest} tokens do not fit the model's context of ${context}`)
       // A prompt whose answers all tie says nothing.

@@ -16,6 +16,7 @@ import { type Checkpoint, CheckpointPort } from "./checkpoint.ts"
 import * as Order from "./order.ts"
 import * as Pace from "./pace.ts"
 import { NonNegative, PositiveInt, parameter } from "./parameter.ts"
+import { encoding } from "./tokenizer/encoding.ts"
 
 /** Parameters of sampling, shared by all operators that sample. */
 export const samplingParams = {
@@ -48,10 +49,11 @@ export const sample = Effect.fnUntraced(function* (
   const session = yield* Session.make(weights)
   const requests: Array<Request> = []
   for (const { prompt, sample } of wanted) {
-    const tokens = tokenizer.encode(prompt.prompt)
+    const place = `prompt ${prompt.id}`
+    const tokens = yield* encoding("rollout", place, () => tokenizer.encode(prompt.prompt))
     if (tokens.length === 0) {
       const message = "the prompt is empty: an answer needs at least one token before it"
-      return yield* new Operator.OperatorError({ operator: "rollout", place: `prompt ${prompt.id}`, message })
+      return yield* new Operator.OperatorError({ operator: "rollout", place, message })
     }
     requests.push({ prompt: tokens, key: keyOf(params.seed, round, prompt.id, sample), limit: params.maximumTokens })
   }

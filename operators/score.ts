@@ -14,6 +14,7 @@ import { Completion, ScoredCompletion } from "./answers.ts"
 import { type Checkpoint, CheckpointPort } from "./checkpoint.ts"
 import { NonNegative, Positive, parameter } from "./parameter.ts"
 import { score as scoreSequences, sum } from "./scoring.ts"
+import { encoding } from "./tokenizer/encoding.ts"
 
 /** Rewards of texts under a reward model: each is read as a finished answer, as the model was trained. */
 export const rewards = Effect.fnUntraced(function* (
@@ -28,7 +29,9 @@ export const rewards = Effect.fnUntraced(function* (
     })
   }
   const session = yield* Session.make(model.weights)
-  const sequences = texts.map(({ answer, prompt }) => AnswerSequence.encode(model.tokenizer, prompt, answer))
+  const sequences = yield* Effect.forEach(texts, ({ answer, prompt }, row) =>
+    encoding("score", `row ${row}`, () => AnswerSequence.encode(model.tokenizer, prompt, answer))
+  )
   const statistics = yield* scoreSequences(session, sequences, { language: false, scalar: true, temperature: 1 })
   return statistics.map((s) => s.last)
 }, Effect.scoped)

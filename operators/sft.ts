@@ -19,6 +19,7 @@ import * as Order from "./order.ts"
 import * as Pace from "./pace.ts"
 import { NonNegative, Positive, PositiveInt, parameter } from "./parameter.ts"
 import { ReportPort } from "./report.ts"
+import { encoding } from "./tokenizer/encoding.ts"
 
 /** Fine-tunes all weights with AdamW and a cosine to 0. Figures: the loss on held-out demonstrations, before and after. */
 export const sft = Operator.make("sft", {
@@ -51,11 +52,11 @@ export const sft = Operator.make("sft", {
     const sequences: Array<Sequence> = []
     let dropped = 0
     for (const [row, { answer, id, prompt }] of (yield* Table.collect(inputs.demonstrations)).entries()) {
-      const refuse = (message: string) =>
-        new Operator.OperatorError({ operator: "sft", place: `demonstrations, row ${row} (${id})`, message })
+      const place = `demonstrations, row ${row} (${id})`
+      const refuse = (message: string) => new Operator.OperatorError({ operator: "sft", place, message })
       if (prompt === "") return yield* refuse("the prompt is empty: nothing would come before the answer")
       if (answer === "") return yield* refuse("the answer is empty: no token would be trained")
-      const sequence = AnswerSequence.encode(tokenizer, prompt, answer)
+      const sequence = yield* encoding("sft", place, () => AnswerSequence.encode(tokenizer, prompt, answer))
       if (sequence.tokens.length > context) {
         if (params.overlong === "drop") {
           dropped++

@@ -13,6 +13,7 @@ import * as Table from "../src/table/index.ts"
 import { parameter } from "./parameter.ts"
 import { Document, TokenSequence } from "./rows.ts"
 import { type Segment, segmentsOf } from "./segments.ts"
+import { encoding } from "./tokenizer/encoding.ts"
 import { TokenizerPort } from "./tokenizer/port.ts"
 
 /** A place in [0, 1) that is a function of the id alone. */
@@ -71,27 +72,27 @@ export const tokenize = Operator.make("tokenize", {
       return place < validationFraction
     }
     let done = 0
-    const encode = ({ id, last, text }: Segment): TokenSequence => {
-      const tokens = tokenizer.encode(text)
-      const bytes = Buffer.byteLength(text)
-      if (!last) return { id, tokens, bytes }
-      const ended = new Int32Array(tokens.length + 1).fill(tokenizer.special.endOfText)
-      ended.set(tokens)
-      return { id, tokens: ended, bytes }
-    }
+    const encode = ({ id, last, text }: Segment) =>
+      encoding("tokenize", `documents, ${id}`, (): TokenSequence => {
+        const tokens = tokenizer.encode(text)
+        const bytes = Buffer.byteLength(text)
+        if (!last) return { id, tokens, bytes }
+        const ended = new Int32Array(tokens.length + 1).fill(tokenizer.special.endOfText)
+        ended.set(tokens)
+        return { id, tokens: ended, bytes }
+      })
     const side = (validation: boolean) =>
       Table.fromRows(
         TokenSequence,
         segments.pipe(
           Stream.filter((segment) => isValidation(segment) === validation),
-          Stream.mapEffect((segment) => {
-            const row = encode(segment)
-            done++
-            if (done % 64 > 0 && done < places.count) return Effect.succeed(row)
-            return stage
-              .report({ step: done, steps: places.count })
-              .pipe(Effect.andThen(Effect.yieldNow), Effect.as(row))
-          })
+          Stream.mapEffect((segment) =>
+            Effect.tap(encode(segment), () => {
+              done++
+              if (done % 64 > 0 && done < places.count) return Effect.void
+              return Effect.andThen(stage.report({ step: done, steps: places.count }), Effect.yieldNow)
+            })
+          )
         )
       )
     return { train: side(false), validation: side(true) }

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Merge, makeEncodeWord } from "./bpe.ts"
 import { bytesOfToken, characterOfByte } from "./byte-characters.ts"
+import { charactersOf, makeDecodeCharacters, makeEncodeCharacters } from "./characters.ts"
 import { addedSplitter, normalizer, refuse, refuseOptions, splitter, TokenizerError } from "./components.ts"
 import { makeDecode, makeEncode } from "./encode.ts"
 import type { SpecialTokens, Tokenizer } from "./tokenizer.ts"
@@ -14,7 +15,7 @@ import { type AddedToken, TokenizerJson } from "./tokenizer-json.ts"
 
 const decodeJson = Schema.decodeUnknownEffect(Schema.fromJsonString(TokenizerJson))
 
-/** The tokenizer that a `tokenizer.json` describes: byte pair encoding over bytes (GPT-2, Llama 3, Qwen, GPT-NeoX, ...). */
+/** The tokenizer that a `tokenizer.json` describes: byte pair encoding over bytes (GPT-2, Llama 3, Qwen, GPT-NeoX, ...), or single characters. */
 export const load = Effect.fnUntraced(function* (file: string): Effect.fn.Return<Tokenizer, TokenizerError> {
   const json = yield* Effect.mapError(decodeJson(file), (error) => refuse("", error.message))
   return yield* Effect.suspend(() => {
@@ -43,18 +44,28 @@ const rolesOf = (special: ReadonlyMap<string, number>): SpecialTokens => {
 
 const build = (json: TokenizerJson, file: string): Tokenizer => {
   const { model } = json
-  refuseOptions(model)
   const added = json.added_tokens ?? []
   const ids = new Map(Object.entries(model.vocab))
   const special = new Map(added.filter((token) => token.special === true).map(({ content, id }) => [content, id]))
   const size =
     [...ids.values(), ...special.values(), ...added.map(({ id }) => id)].reduce((a, b) => Math.max(a, b), -1) + 1
+  const common = { vocabularySize: size, special: rolesOf(special), specialTokens: special, json: file }
+  if (model.type === "WordLevel") {
+    const characters = charactersOf(json, special)
+    return {
+      ...common,
+      encode: makeEncodeCharacters(characters),
+      decode: makeDecodeCharacters(characters, special, size)
+    }
+  }
+  refuseOptions(model)
   const idOf = (token: string, place: string): number => {
     const id = ids.get(token)
     if (id === undefined) throw refuse(place, `token ${JSON.stringify(token)} is not in model.vocab`)
     return id
   }
   const byteIds = Int32Array.from(characterOfByte, (character) => idOf(character, "model.vocab"))
+  if (model.merges === undefined || model.merges === null) throw refuse("model.merges", "model.merges is missing")
   const merges = model.merges.map((merge, rank): Merge => {
     const place = `model.merges[${rank}]`
     const [left, right] = typeof merge === "string" ? merge.split(" ") : merge
@@ -62,10 +73,7 @@ const build = (json: TokenizerJson, file: string): Tokenizer => {
     return { left: idOf(left, place), right: idOf(right, place), result: idOf(left + right, place) }
   })
   return {
-    vocabularySize: size,
-    special: rolesOf(special),
-    specialTokens: special,
-    json: file,
+    ...common,
     encode: makeEncode({
       normalize: normalizer(json.normalizer ?? undefined),
       split: splitter(json.pre_tokenizer ?? undefined),

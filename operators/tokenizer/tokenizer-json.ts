@@ -1,5 +1,5 @@
 /**
- * The format of Hugging Face `tokenizer.json`, as far as tokenizers by byte pair encoding of bytes use it.
+ * The format of Hugging Face `tokenizer.json`, as far as tokenizers by byte pair encoding of bytes, or of single characters, use it.
  *
  * @since 0.1.0
  */
@@ -64,7 +64,7 @@ export const TokenizerJson = Schema.Struct({
     byte_fallback: optional(Schema.Boolean),
     ignore_merges: optional(Schema.Boolean),
     vocab: Vocab,
-    merges: Merges
+    merges: optional(Merges)
   })
 })
 export type TokenizerJson = typeof TokenizerJson.Type
@@ -77,6 +77,18 @@ export interface Vocabulary {
   readonly special: ReadonlyArray<string>
 }
 
+/** The entries of special tokens, whose ids start at `first`. */
+export const addedTokens = (first: number, special: ReadonlyArray<string>): ReadonlyArray<AddedToken> =>
+  special.map((content, index) => ({
+    id: first + index,
+    content,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true
+  }))
+
 /** The file of a tokenizer that splits as GPT-2 does. */
 export const write = ({ merges, special, tokens }: Vocabulary): string => {
   const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true }
@@ -86,15 +98,7 @@ export const write = ({ merges, special, tokens }: Vocabulary): string => {
       version: "1.0",
       truncation: null,
       padding: null,
-      added_tokens: special.map((content, index) => ({
-        id: tokens.length + index,
-        content,
-        single_word: false,
-        lstrip: false,
-        rstrip: false,
-        normalized: false,
-        special: true
-      })),
+      added_tokens: addedTokens(tokens.length, special),
       normalizer: null,
       pre_tokenizer: byteLevel,
       post_processor: null,

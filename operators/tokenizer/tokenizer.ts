@@ -12,13 +12,16 @@ export interface SpecialTokens {
   readonly pad: number
 }
 
-/** A byte-level tokenizer: every text has an encoding. */
+/** A tokenizer of bytes, to which every text has an encoding, or of the characters that it knows. */
 export interface Tokenizer {
   readonly vocabularySize: number
   readonly special: SpecialTokens
   /** All special tokens by the text they are written as. */
   readonly specialTokens: ReadonlyMap<string, number>
-  /** Token ids of a text. A special token written in the text is not recognised: it encodes as the characters it is written with. */
+  /**
+   * Token ids of a text. A special token written in the text is not recognised: it encodes as the characters it is written with. A tokenizer of
+   * characters throws `UnknownCharacter` at one that it does not know: operators encode within `encoding`.
+   */
   readonly encode: (text: string) => Int32Array
   /**
    * The text of token ids; bytes that are not UTF-8 become U+FFFD, special tokens are left out unless `keepSpecial`. Throws `RangeError` at

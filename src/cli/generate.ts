@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import { CheckpointPort } from "../../operators/checkpoint.ts"
+import { encoding } from "../../operators/tokenizer/encoding.ts"
 import { generate as sample } from "../engine/generate.ts"
 import * as Session from "../engine/session.ts"
 import { resolve } from "../lineage/ledger.ts"
@@ -63,7 +64,10 @@ export const generate = Effect.fnUntraced(
     const { tokenizer, weights } = yield* CheckpointPort.decode(artifact, source)
     const { context } = weights.config
     const endToken = tokenizer.special.endOfText
-    const encoded = tokenizer.encode(input.prompt)
+    const encoded = yield* Effect.mapError(
+      encoding("generate", "--prompt", () => tokenizer.encode(input.prompt)),
+      ({ message, place }) => new CommandError({ place, message: `the prompt, ${message}`, next: "" })
+    )
     // Documents follow an end token in training, so an empty prompt is the start of one.
     const prompt = encoded.length === 0 ? Int32Array.of(endToken) : encoded
     const limit = Math.min(input.tokens, context - prompt.length)
