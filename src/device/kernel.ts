@@ -51,11 +51,11 @@ export const kernels = {
   },
   /**
    * y[m,n] = op(a)[m,k] . op(b)[k,n] (+ bias[n]), where op transposes if transposeA / transposeB: a is [k,m] / b is [n,k] then.
-   * activation none: out = y (+ residual[m,n]); gelu: pre[m,n] = y if given, out = gelu(y) (tanh form, Hendrycks & Gimpel 2016);
-   * geluGradient: out = y * gelu'(pre[m,n]). accumulate (only with none and no residual): out += y.
+   * activation none: out = y (+ residual[m,n]); gelu: out = gelu(y) (tanh form, Hendrycks & Gimpel 2016), slope[m,n] = gelu'(y) if
+   * given; geluGradient: out = y * slope[m,n]. accumulate (only with none and no residual): out += y.
    */
   matmul: {
-    buffers: ["a", "b", "bias?", "residual?", "pre?", "out"],
+    buffers: ["a", "b", "bias?", "residual?", "slope?", "out"],
     integers: ["m", "n", "k", "transposeA", "transposeB", "accumulate", "activation"],
     reals: []
   },

@@ -59,7 +59,7 @@ const reach: Reach = {
     b: r * n.k * n.n,
     bias: r * n.n,
     residual: r * n.m * n.n,
-    pre: r * n.m * n.n,
+    slope: r * n.m * n.n,
     out: r * n.m * n.n
   }),
   biasGradient: (n, r) => ({ dOut: r * n.rows * n.width, dBias: r * n.width }),
@@ -195,7 +195,7 @@ const rule = (launch: AnyLaunch): string | null => {
       return launch.buffers.dPositionTable !== undefined && launch.integers.context === 0 ? "context is 0" : null
     case "matmul": {
       const { activation, accumulate } = launch.integers
-      if (activation === Activation.geluGradient && launch.buffers.pre === undefined) return "geluGradient needs pre"
+      if (activation === Activation.geluGradient && launch.buffers.slope === undefined) return "geluGradient needs slope"
       if (activation !== Activation.none && launch.buffers.residual !== undefined)
         return "residual needs activation none"
       return accumulate === 1 && (activation !== Activation.none || launch.buffers.residual !== undefined)

@@ -65,8 +65,8 @@ export const layernorm = (graph: Graph, x: Tensor, gamma: Tensor, beta: Tensor) 
   return out
 }
 
-/** The tensor before the GELU, for each output of a linear layer that applies one: its gradient is taken there. */
-const beforeGelu = new WeakMap<Tensor, Tensor>()
+/** The GELU's derivative, for each output of a linear layer that applies one. */
+const geluSlope = new WeakMap<Tensor, Tensor>()
 
 /**
  * out[rows,N] = x[rows,K] . weight[K,N] + bias[N], then GELU or + residual[rows,N].
@@ -83,11 +83,11 @@ export const linear = (
   const n = weight.shape[1]!
   const out = graph.tensor([rows, n])
   const gelu = options.gelu === true
-  const pre = gelu && options.train !== false ? graph.tensor([rows, n]) : undefined
-  if (pre !== undefined) beforeGelu.set(out, pre)
+  const slope = gelu && options.train !== false ? graph.tensor([rows, n]) : undefined
+  if (slope !== undefined) geluSlope.set(out, slope)
   graph.emit(
     "matmul",
-    { a: x, b: weight, bias, residual: options.residual, pre, out },
+    { a: x, b: weight, bias, residual: options.residual, slope, out },
     {
       m: rows,
       n,
@@ -104,15 +104,15 @@ export const linear = (
     graph.emit("biasGradient", { dOut, dBias: graph.gradient(bias)! }, { rows, width: n }, {})
     graph.emit(
       "matmul",
-      { a: x, b: dOut, out: graph.gradient(weight)!, bias: undefined, residual: undefined, pre: undefined },
+      { a: x, b: dOut, out: graph.gradient(weight)!, bias: undefined, residual: undefined, slope: undefined },
       { m: k, n, k: rows, transposeA: 1, transposeB: 0, accumulate: 1, activation: Activation.none },
       {}
     )
-    const xPre = beforeGelu.get(x)
+    const xSlope = geluSlope.get(x)
     const dx = graph.tensor(x.shape)
     graph.emit(
       "matmul",
-      { a: dOut, b: weight, out: dx, bias: undefined, residual: undefined, pre: xPre },
+      { a: dOut, b: weight, out: dx, bias: undefined, residual: undefined, slope: xSlope },
       {
         m: rows,
         n: k,
@@ -120,7 +120,7 @@ export const linear = (
         transposeA: 0,
         transposeB: 1,
         accumulate: 0,
-        activation: xPre === undefined ? Activation.none : Activation.geluGradient
+        activation: xSlope === undefined ? Activation.none : Activation.geluGradient
       },
       {}
     )

@@ -79,20 +79,20 @@ layer(cpu({ threads: 1, real: "f32" }))("matmul in f32", (it) => {
           )
 
           const withGelu = { ...plain, activation: Activation.gelu }
-          const forward = yield* run("matmul", { a, b, bias, pre: zeros(m * n), out }, withGelu, {})
-          close(forward.pre, biased, tolerance, "pre")
+          const forward = yield* run("matmul", { a, b, bias, slope: zeros(m * n), out }, withGelu, {})
+          close(forward.slope, biased.map(geluSlope), tolerance, "slope")
           close(forward.out, biased.map(gelu), tolerance, "gelu")
-          sameBits((yield* run("matmul", { a, b, bias, out }, withGelu, {})).out, forward.out, "gelu without pre")
+          sameBits((yield* run("matmul", { a, b, bias, out }, withGelu, {})).out, forward.out, "gelu without slope")
 
           const back = yield* run(
             "matmul",
-            { a, b, pre: other, out },
+            { a, b, slope: other, out },
             { ...plain, activation: Activation.geluGradient },
             {}
           )
           close(
             back.out,
-            y.map((value, i) => value * geluSlope(other[i]!)),
+            y.map((value, i) => value * other[i]!),
             tolerance,
             "geluGradient"
           )
@@ -152,17 +152,17 @@ layer(cpu({ threads: 1, real: "f64" }))("gradients of gelu(a . b + bias) in f64"
       const [a, b, bias, w] = [random(1, m * k), random(2, k * n, 0.5), random(3, n), random(4, m * n)]
       const shape = { m, n, k, transposeA: 0, transposeB: 0, accumulate: 0, activation: Activation.gelu }
       const forward = (a: Float64Array, b: Float64Array, bias: Float64Array) =>
-        run("matmul", { a, b, bias, pre: zeros(m * n), out: zeros(m * n) }, shape, {})
+        run("matmul", { a, b, bias, slope: zeros(m * n), out: zeros(m * n) }, shape, {})
       const loss = (...x: Parameters<typeof forward>) => forward(...x).pipe(Effect.map(({ out }) => dot(out, w)))
-      const { pre } = yield* forward(a, b, bias)
+      const { slope } = yield* forward(a, b, bias)
 
-      // w . I, times gelu'(pre), is the gradient with respect to pre.
+      // w . I, times the slope, is the gradient with respect to gelu's input.
       const identity = zeros(n * n)
       for (let i = 0; i < n; i++) identity[i * n + i] = 1
       const plain = { ...shape, activation: Activation.none }
       const dPre = (yield* run(
         "matmul",
-        { a: w, b: identity, pre, out: zeros(m * n) },
+        { a: w, b: identity, slope, out: zeros(m * n) },
         { ...plain, k: n, activation: Activation.geluGradient },
         {}
       )).out

@@ -3,42 +3,34 @@
 
 namespace {
 
-constexpr long KC = 384;        // most that a packed block is deep: a B panel of KC x NR stays in L1
-constexpr long MC = 16 * MR;    // rows of A that stay in L2 while the panels of B pass
-constexpr long NC = 256 * NR;   // columns of packed B, shared by all workers
-constexpr long panelGroup = 32; // panels of a task, at most
-constexpr long panelsAtOnce = 4; // panels packed together, so that each page of B is visited for more than one cache line
+constexpr long KC = 384;                   // most that a packed block is deep: a B panel of KC x NR stays in L1
+constexpr long MC = 16 * MR;               // most rows of A of a task: they stay in L2 while the panels of B pass
+constexpr long NC = 256 * NR;              // columns of packed B, shared by all workers
+constexpr long pieceElements = 1L << 19;   // of B packed at once, if one block is not larger: two pieces should stay in a shared cache
+constexpr long packElements = 1L << 14;    // of B that a task packs
 
 // k in equal blocks of at most KC.
 long depthOf(long k) { return divideUp(k, divideUp(k, KC)); }
 
-constexpr long packedElements = 1L << 19; // of B at once: fewer barriers the more fit, but all should stay in a shared cache
-
 long packedColumns(long n) { return roundUp(n < NC ? n : NC, NR); }
 
-// How many rows of op(b) are packed at once: whole blocks.
-long packedDepth(long n, long k) {
-  const long deep = depthOf(k), blocks = packedElements / (packedColumns(n) * deep);
-  const long depth = (blocks < 1 ? 1 : blocks) * deep;
-  return depth < k ? depth : k;
+// dst[panel][k][NR] for columns j.. j + width of op(b) and its rows k0.. k0 + depth, `from` to `to` of them; 0 past the last column.
+void packRows(const Gemm& g, long k0, long depth, long from, long to, long j, long width, real* dst) {
+  const long whole = width / NR * NR, rest = width - whole;
+  for (long k = from; k < to; k++) {
+    const real* src = g.b + (k0 + k) * g.strideB + j;
+    real* at = dst + k * NR;
+    for (long i = 0; i < whole; i += NR, at += depth * NR) memcpy(at, src + i, NR * sizeof(real));
+    if (rest == 0) continue;
+    memcpy(at, src + whole, size_t(rest) * sizeof(real));
+    memset(at + rest, 0, size_t(NR - rest) * sizeof(real));
+  }
 }
 
-// dst[panel][k][NR] for `panels` panels of columns j0.. of op(b), rows k0.. k0 + depth; 0 past the last column.
-void packB(const Gemm& g, long k0, long depth, long j0, long panels, real* dst) {
-  const long width = g.n - j0 < panels * NR ? g.n - j0 : panels * NR;
-  if (width < panels * NR) memset(dst + (panels - 1) * depth * NR, 0, size_t(depth * NR) * sizeof(real));
-  if (g.transposeB) {
-    for (long j = 0; j < width; j += NR, dst += depth * NR)
-      transpose(g.b + (j0 + j) * g.strideB + k0, g.strideB, width - j < NR ? width - j : NR, depth, dst, NR);
-    return;
-  }
-  // Row after row over all panels: columns one below the other are pages apart.
-  const real* src = g.b + k0 * g.strideB + j0;
-  for (long k = 0; k < depth; k++, src += g.strideB, dst += NR) {
-    long j = 0;
-    for (; j + NR <= width; j += NR) memcpy(dst + j * depth, src + j, NR * sizeof(real));
-    if (j < width) memcpy(dst + j * depth, src + j, size_t(width - j) * sizeof(real));
-  }
+// The same for one panel of a b that is transposed.
+void packPanel(const Gemm& g, long k0, long depth, long j, long width, real* dst) {
+  if (width < NR) memset(dst, 0, size_t(depth * NR) * sizeof(real));
+  transpose(g.b + j * g.strideB + k0, g.strideB, width < NR ? width : NR, depth, dst, NR);
 }
 
 // dst[panel][k][MR] for rows i0.. of op(a). A row of dst is written by whole vectors, the next row over what was too much: dst needs VL
@@ -74,104 +66,166 @@ void packA(const Gemm& g, long k0, long depth, long i0, long rows, real* dst) {
   }
 }
 
-// The epilogue: finished sums (rows of NR) to `c`. WHOLE: all NR columns are there.
-template <bool WHOLE>
-void finish(const Gemm& g, long i0, long rows, long j0, long width, const real* sums) {
-  for (long i = 0; i < rows; i++)
-    for (long v = 0; v < NV; v++) {
-      const long n = WHOLE ? VL : width - v * VL;
-      if (n <= 0) break;
-      finish(g, i0 + i, j0 + v * VL, n, load(sums + i * NR + v * VL));
-    }
-}
-
-// Rows of op(a), in tiles of `height`: element (i, k) is at a[i / height * tile + i % height * row + k * step].
-struct Rows {
-  const real* a;
-  long height, tile, row, step;
-};
-
-// Rows i0.. i0 + rows of c against one panel of b, columns j0.., depths k0.. k0 + depth.
-void strip(const Gemm& g, long i0, long rows, const Rows& left, long j0, const real* b, long rowB, long k0, long depth) {
+// Rows i0.. i0 + rows of c against one panel of b, columns j0.., depths k0.. k0 + depth; a: packed tiles of MR rows.
+void strip(const Gemm& g, long i0, long rows, const real* a, long j0, const real* b, long k0, long depth) {
   const long width = g.n - j0 < NR ? g.n - j0 : NR;
   const bool fresh = k0 == 0 && !g.accumulate, last = k0 + depth == g.k;
   const bool plain = g.bias == nullptr && g.residual == nullptr && g.activation == activation_none;
-  for (long i = 0; i < rows; i += left.height) {
-    const long height = rows - i < left.height ? rows - i : left.height;
-    const real* a = left.a + i / left.height * left.tile;
-    real* c = g.c + (i0 + i) * g.strideC + j0;
+  const real* const other = !last ? nullptr : g.residual != nullptr ? g.residual : g.slope;
+  for (long i = 0; i < rows; i += MR, a += MR * depth) {
+    const long height = rows - i < MR ? rows - i : MR, at = (i0 + i) * g.strideC + j0;
+    real* c = g.c + at;
     // What the store will touch is fetched while the product is made.
     for (long r = 0; r < height; r++) {
-      const long at = r * g.strideC;
-      __builtin_prefetch(c + at, 1);
-      if (last && g.pre != nullptr) __builtin_prefetch(g.pre + (i0 + i) * g.strideC + j0 + at);
-      if (last && g.residual != nullptr) __builtin_prefetch(g.residual + (i0 + i) * g.strideC + j0 + at);
+      __builtin_prefetch(c + r * g.strideC, 1);
+      if (other != nullptr) __builtin_prefetch(other + at + r * g.strideC);
     }
     Tile* multiply = tileOf(height);
     if (width == NR && (plain || !last)) {
-      multiply(a, left.row, left.step, b, rowB, depth, c, g.strideC, fresh);
+      multiply(a, 1, MR, b, NR, depth, c, g.strideC, fresh);
       continue;
     }
     alignas(64) real sums[MR * NR];
     if (!fresh)
       for (long r = 0; r < height; r++)
         for (long j = 0; j < NR; j++) sums[r * NR + j] = j < width ? c[r * g.strideC + j] : real(0);
-    multiply(a, left.row, left.step, b, rowB, depth, sums, NR, fresh);
+    multiply(a, 1, MR, b, NR, depth, sums, NR, fresh);
     if (last) {
-      (width == NR ? finish<true> : finish<false>)(g, i0 + i, height, j0, width, sums);
+      finish(g, i0 + i, height, j0, width, sums, NR);
     } else {
       for (long r = 0; r < height; r++) memcpy(c + r * g.strideC, sums + r * NR, size_t(width) * sizeof(real));
     }
   }
 }
 
+// One vector of the epilogue, at element `at` of c.
+template <int ACTIVATION>
+INLINE void finishVector(const Gemm& g, long at, long n, vec value) {
+  if constexpr (ACTIVATION == activation_gelu) {
+    vec slope;
+    value = gelu(value, slope);
+    if (g.slope != nullptr) storePart(g.slope + at, slope, n);
+  } else if constexpr (ACTIVATION == activation_geluGradient) {
+    value *= loadPart(g.slope + at, n);
+  } else if (g.residual != nullptr) {
+    value += loadPart(g.residual + at, n);
+  }
+  storePart(g.c + at, value, n);
+}
+
+template <int ACTIVATION>
+void finishAll(const Gemm& g, long i0, long rows, long j0, long width, const real* sums, long strideSums) {
+  for (long j = 0; j < width; j += VL) {
+    const long n = width - j;
+    const vec bias = g.bias == nullptr ? vec{} : loadPart(g.bias + j0 + j, n);
+    for (long i = 0; i < rows; i++) {
+      const long at = (i0 + i) * g.strideC + j0 + j;
+      const vec value = load(sums + i * strideSums + j) + bias;
+      if (n >= VL) finishVector<ACTIVATION>(g, at, VL, value);
+      else finishVector<ACTIVATION>(g, at, n, value);
+    }
+  }
+}
+
+// What a product packs of op(b) between two barriers: whole blocks of `deep` rows of some columns.
+struct Piece {
+  long n0, panels, width;  // its columns
+  long k0, end, deep;      // its rows
+  real* packed;
+
+  long depthAt(long k) const { return end - k < deep ? end - k : deep; }
+  real* blockAt(long k) const { return packed + (k - k0) * panels * NR; }
+};
+
+// Packing a piece, in tasks: some rows of a block, or a panel of one where b is transposed.
+struct Packing {
+  const Gemm& g;
+  const Piece& piece;
+  long rows, perBlock, tasks;
+  Packing(const Gemm& gemm, const Piece& p) : g(gemm), piece(p) {
+    rows = divideUp(packElements, p.width);
+    perBlock = g.transposeB ? p.panels : divideUp(p.deep, rows);
+    tasks = perBlock * divideUp(p.end - p.k0, p.deep);
+  }
+  void run(long task) const {
+    const long k = piece.k0 + task / perBlock * piece.deep, part = task % perBlock, depth = piece.depthAt(k);
+    if (g.transposeB) {
+      const long j = part * NR;
+      packPanel(g, k, depth, piece.n0 + j, piece.width - j, piece.blockAt(k) + j * depth);
+    } else {
+      const long from = part * rows, to = from + rows;
+      packRows(g, k, depth, from, to < depth ? to : depth, piece.n0, piece.width, piece.blockAt(k));
+    }
+  }
+};
+
+// How c is cut into tasks: enough for the workers to even out, rows before columns, because a task packs its rows of a.
+struct Tasks {
+  long height, group, across, count;
+  Tasks(const Gemm& g, long panels, int workers) {
+    const long tiles = divideUp(g.m, MR), share = tiles / (8 * workers);
+    height = (share < 4 ? 4 : share < MC / MR ? share : MC / MR) * MR;
+    group = panels;
+    while (divideUp(g.m, height) * divideUp(panels, group) < 4 * workers && group > 8) group = divideUp(group, 2);
+    across = divideUp(panels, group);
+    count = divideUp(g.m, height) * across;
+  }
+};
+
 }  // namespace
+
+void finish(const Gemm& g, long i0, long rows, long j0, long width, const real* sums, long strideSums) {
+  switch (g.activation) {
+    case activation_gelu: return finishAll<activation_gelu>(g, i0, rows, j0, width, sums, strideSums);
+    case activation_geluGradient: return finishAll<activation_geluGradient>(g, i0, rows, j0, width, sums, strideSums);
+    default: return finishAll<activation_none>(g, i0, rows, j0, width, sums, strideSums);
+  }
+}
 
 // Enough for every product with at most so many rows and columns and at most this depth: a shallower one may have deeper blocks.
 Scratch gemmScratch(long m, long n, long k) {
   (void)m;
   const long deep = k < KC ? k : KC, columns = packedColumns(n);
-  const long depth = packedElements / columns > deep ? packedElements / columns : deep;
-  Scratch scratch{uint64_t((depth < k ? depth : k) * columns) * sizeof(real), uint64_t(MC * deep + VL) * sizeof(real)};
+  const long depth = pieceElements / columns > deep ? pieceElements / columns : deep;
+  const long pieces = n > NC || k > depth ? 2 : 1;
+  Scratch scratch{uint64_t(pieces * (depth < k ? depth : k) * columns) * sizeof(real), uint64_t(MC * deep + VL) * sizeof(real)};
   scratch.cover(narrowScratch(k));
   return scratch;
 }
 
 void gemm(Worker& worker, const Gemm& g) {
   if (g.m <= narrowRows) return narrowGemm(worker, g);
-  real* sharedB = reinterpret_cast<real*>(worker.sharedScratch);
-  real* ownA = reinterpret_cast<real*>(worker.ownScratch);
-  const long deep = depthOf(g.k), packed = packedDepth(g.n, g.k);
-  for (long n0 = 0; n0 < g.n; n0 += NC) {
-    const long panels = divideUp(g.n - n0 < NC ? g.n - n0 : NC, NR);
-    // Tasks as large as the caches like, but several for each worker.
-    long height = roundUp(g.m < MC ? g.m : MC, MR), group = panels < panelGroup ? panels : panelGroup;
-    while (divideUp(g.m, height) * divideUp(panels, group) < 4 * worker.count && (group > 4 || height > 4 * MR)) {
-      if (group > 4) group = divideUp(group, 2);
-      else height = roundUp(height / 2, MR);
-    }
-    const long across = divideUp(panels, group);
+  real* const ownA = reinterpret_cast<real*>(worker.ownScratch);
+  const long deep = depthOf(g.k), columns = packedColumns(g.n), blocks = pieceElements / (columns * deep);
+  const long most = (blocks < 1 ? 1 : blocks) * deep, depth = most < g.k ? most : g.k;
+  const long down = divideUp(g.k, depth), pieces = down * divideUp(g.n, NC);
+  const auto pieceAt = [&](long index) {
+    const long n0 = index / down * NC, width = g.n - n0 < NC ? g.n - n0 : NC, k0 = index % down * depth;
+    real* const packed = reinterpret_cast<real*>(worker.sharedScratch) + index % 2 * columns * depth;
+    return Piece{n0, divideUp(width, NR), width, k0, g.k - k0 < depth ? g.k : k0 + depth, deep, packed};
+  };
 
-    for (long start = 0; start < g.k; start += packed) {
-      const long end = start + packed < g.k ? start + packed : g.k;
-      const auto depthAt = [&](long k0) { return end - k0 < deep ? end - k0 : deep; };
-      const auto panelAt = [&](long k0, long p) { return sharedB + (k0 - start) * panels * NR + p * depthAt(k0) * NR; };
-      const long packTasks = divideUp(panels, panelsAtOnce);
-      forTasks(worker, packTasks * divideUp(end - start, deep), [&](long task) {
-        const long k0 = start + task / packTasks * deep, p = task % packTasks * panelsAtOnce;
-        packB(g, k0, depthAt(k0), n0 + p * NR, panels - p < panelsAtOnce ? panels - p : panelsAtOnce, panelAt(k0, p));
-      });
-      forTasks(worker, divideUp(g.m, height) * across, [&](long task) {
-        const long i0 = task / across * height, rows = g.m - i0 < height ? g.m - i0 : height;
-        const long from = task % across * group, to = from + group < panels ? from + group : panels;
-        for (long k0 = start; k0 < end; k0 += deep) {
-          const long depth = depthAt(k0);
-          packA(g, k0, depth, i0, rows, ownA);
-          const Rows left{ownA, MR, MR * depth, 1, MR};
-          for (long p = from; p < to; p++) strip(g, i0, rows, left, n0 + p * NR, panelAt(k0, p), NR, k0, depth);
-        }
-      });
-    }
+  Piece piece = pieceAt(0);
+  {
+    const Packing first(g, piece);
+    forTasks(worker, first.tasks, [&](long task) { first.run(task); });
+  }
+  // The next piece is packed while this one is multiplied: its tasks are small and fill up the end.
+  for (long index = 0; index < pieces; index++) {
+    const Tasks tasks(g, piece.panels, worker.count);
+    const Piece next = pieceAt(index + 1 < pieces ? index + 1 : 0);
+    const Packing packing(g, next);
+    forTasks(worker, tasks.count + (index + 1 < pieces ? packing.tasks : 0), [&](long task) {
+      if (task >= tasks.count) return packing.run(task - tasks.count);
+      const long i0 = task / tasks.across * tasks.height, rows = g.m - i0 < tasks.height ? g.m - i0 : tasks.height;
+      const long from = task % tasks.across * tasks.group, to = from + tasks.group < piece.panels ? from + tasks.group : piece.panels;
+      for (long k = piece.k0; k < piece.end; k += deep) {
+        const long thick = piece.depthAt(k);
+        packA(g, k, thick, i0, rows, ownA);
+        for (long p = from; p < to; p++) strip(g, i0, rows, ownA, piece.n0 + p * NR, piece.blockAt(k) + p * NR * thick, k, thick);
+      }
+    });
+    piece = next;
   }
 }
 
@@ -186,7 +240,7 @@ void run_matmul(const Launch& l, Worker& worker) {
   g.strideC = g.n;
   g.bias = l.r(b_bias);
   g.residual = l.r(b_residual);
-  g.pre = l.r(b_pre);
+  g.slope = l.r(b_slope);
   g.activation = int(l.integers[i_activation]);
   gemm(worker, g);
 }

@@ -13,7 +13,7 @@ struct Gemm {
   bool accumulate = false;
   const real* bias = nullptr;
   const real* residual = nullptr;
-  real* pre = nullptr;
+  real* slope = nullptr;
   int activation = activation_none;
 };
 
@@ -29,20 +29,8 @@ Scratch narrowScratch(long k);
 
 INLINE long divideUp(long a, long b) { return (a + b - 1) / b; }
 
-// The epilogue: finished sums of row i, columns j.. j + n (n <= VL counts), to `c`.
-INLINE void finish(const Gemm& g, long i, long j, long n, vec value) {
-  const long at = i * g.strideC + j;
-  if (g.bias != nullptr) value += loadPart(g.bias + j, n);
-  if (g.activation == activation_gelu) {
-    if (g.pre != nullptr) storePart(g.pre + at, value, n);
-    value = gelu(value);
-  } else if (g.activation == activation_geluGradient) {
-    value *= geluDerivative(loadPart(g.pre + at, n));
-  } else if (g.residual != nullptr) {
-    value += loadPart(g.residual + at, n);
-  }
-  storePart(g.c + at, value, n);
-}
+// The epilogue: sums[rows][strideSums] of rows i.. and columns j.. j + width, finished, to `c`.
+void finish(const Gemm& gemm, long i, long rows, long j, long width, const real* sums, long strideSums);
 
 // Register block of the product: MR rows, NV vectors.
 #if defined(__AVX512F__)

@@ -48,8 +48,7 @@ void narrowGemm(Worker& worker, const Gemm& g) {
         }
       }
     }
-    for (long i = 0; i < g.m; i++)
-      for (long j = 0; j < width; j += VL) finish(g, i, j0 + j, width - j, load(sums + i * columns + j));
+    finish(g, 0, g.m, j0, width, sums, columns);
   });
 }
 Scratch narrowScratch(long k) { return {0, uint64_t(columns * (k < depthAtOnce ? k : depthAtOnce)) * sizeof(real)}; }
