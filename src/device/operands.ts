@@ -195,7 +195,8 @@ const rule = (launch: AnyLaunch): string | null => {
       return launch.buffers.dPositionTable !== undefined && launch.integers.context === 0 ? "context is 0" : null
     case "matmul": {
       const { activation, accumulate } = launch.integers
-      if (activation === Activation.geluGradient && launch.buffers.slope === undefined) return "geluGradient needs slope"
+      if (activation === Activation.geluGradient && launch.buffers.slope === undefined)
+        return "geluGradient needs slope"
       if (activation !== Activation.none && launch.buffers.residual !== undefined)
         return "residual needs activation none"
       return accumulate === 1 && (activation !== Activation.none || launch.buffers.residual !== undefined)
