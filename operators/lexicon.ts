@@ -45,6 +45,7 @@ export const readLexicon = Operator.make("lexicon", {
     const source = sources[0]!
     const refuse = (message: string) => new Operator.OperatorError({ operator: "lexicon", place: source.name, message })
     const module: Record<string, unknown> = yield* Effect.tryPromise({
+      // ptmflow-allow code: the package's module is the stage's source file
       try: () => import(pathToFileURL(source.path).href),
       catch: (cause) => refuse(`cannot be imported: ${String(cause)}`)
     })

@@ -26,7 +26,10 @@ export const refuseDivergence = (stage: string, step: number, loss: number) =>
         })
       )
 
-/** Starts a pace at step `from` of `steps`, each of which is worth `tokensPerStep` tokens. */
+/**
+ * Starts a pace at step `from` of `steps`, each of which is worth `tokensPerStep` tokens.
+ * ptmflow-allow time: when to report and when to save, and the speed that is reported
+ */
 export const make = Effect.fnUntraced(function* (from: number, steps: number, tokensPerStep: number) {
   const stage = yield* Stage
   const saveEvery = yield* SaveInterval

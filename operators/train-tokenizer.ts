@@ -82,7 +82,9 @@ export const trainTokenizer = Operator.make("train-tokenizer", {
     const steps = size - 256
     let more = true
     while (more && trainer.tokens.length < size) {
+      // ptmflow-allow time: how often others get their turn
       const until = performance.now() + SLICE
+      // ptmflow-allow time: how often others get their turn
       while (more && trainer.tokens.length < size && performance.now() < until) more = trainer.step()
       yield* stage.report({ step: trainer.tokens.length - 256, steps, metrics: { words: counts.size } })
       yield* Effect.yieldNow

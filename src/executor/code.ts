@@ -12,29 +12,50 @@ import type { AnyOperator } from "../operator/operator.ts"
 import type { FileDigest } from "../store/files.ts"
 import type { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
-import { CodeTree, codeTree, type Root } from "./codeClosure.ts"
+import { CodeTree, codeClosure, type ProjectModule, type Root } from "./codeClosure.ts"
 import { CodeError, displayName, isInside, readProject } from "./codeProject.ts"
+import { installedPackages, PackageSet } from "./packages.ts"
+import { Read } from "./undeclared.ts"
 
-/** Digests of code by operator, and what is behind a digest that was found on this machine. */
-export interface Code {
-  readonly digests: ReadonlyMap<AnyOperator, string>
-  readonly tree: (digest: string) => CodeTree | undefined
+/** The digests of an operator's code and of the packages that it uses, and what it reads that no key holds. */
+export interface OperatorCode {
+  readonly code: string
+  readonly packages: string
+  readonly reads: ReadonlyArray<Read>
 }
 
-/** What was found, for as long as these files are what they were. */
+/** What is behind the digests, as far as it is known. */
+export interface CodeHistory {
+  readonly tree: (digest: string) => CodeTree | undefined
+  readonly packages: (digest: string) => PackageSet | undefined
+}
+
+/** The code of operators. */
+export interface Code extends CodeHistory {
+  readonly of: (operator: AnyOperator) => OperatorCode
+}
+
+const Stamped = Schema.Array(Schema.Tuple([Schema.String, Schema.String]))
+
+/** What was found, for as long as these files are what they were: modules that were loaded, and what says which packages there are. */
 const Found = Schema.Struct({
-  files: Schema.Array(Schema.Tuple([Schema.String, Schema.String])),
-  digest: Schema.String
+  files: Stamped,
+  locks: Stamped,
+  digest: Schema.String,
+  packages: Schema.String,
+  reads: Schema.Array(Read)
 })
+type Found = typeof Found.Type
 const decodeFound = Schema.decodeUnknownOption(Found)
 const decodeTree = Schema.decodeUnknownOption(CodeTree)
+const decodePackages = Schema.decodeUnknownOption(PackageSet)
 
 /** The code of operators. Only where a file changed is esbuild started. */
 export const codeOf = Effect.fnUntraced(function* (
   operators: ReadonlyArray<AnyOperator>,
-  { files, memo }: Pick<Store["Service"], "files" | "memo">
+  { files, journal, memo }: Pick<Store["Service"], "files" | "journal" | "memo">
 ): Effect.fn.Return<Code, CodeError | StoreError> {
-  const digests = new Map<AnyOperator, string>()
+  const known = new Map<AnyOperator, OperatorCode>()
   const seen = new Map<string, FileDigest>()
   const digestOf = Effect.fnUntraced(function* (file: string) {
     const found = seen.get(file) ?? (yield* files.digest(file))
@@ -45,9 +66,9 @@ export const codeOf = Effect.fnUntraced(function* (
   const unknown: Array<AnyOperator> = []
   for (const operator of operators) {
     const found = decodeFound(memo.get("code", idOf(operator)))
-    const digest = Option.isSome(found) ? yield* stillTrue(operator, found.value, digestOf) : undefined
-    if (digest === undefined) unknown.push(operator)
-    else digests.set(operator, digest)
+    const valid = Option.isSome(found) && (yield* stillTrue(operator, found.value, digestOf))
+    if (valid) known.set(operator, resultOf(found.value))
+    else unknown.push(operator)
   }
   if (unknown.length > 0) {
     const origins = new Map<AnyOperator, ReadonlyArray<string>>()
@@ -58,36 +79,54 @@ export const codeOf = Effect.fnUntraced(function* (
     for (const operator of unknown) {
       const origin = origins.get(operator)!
       const roots = rootsOf(operator, origin, exports)
-      const tree = codeTree(modules, roots)
-      const reached = reachable(modules, roots)
+      const { packages, reads, tree } = codeClosure(modules, roots)
+      const exported = roots.every((root) => root.exported !== undefined)
+      const undeclared = exported ? reads : codeClosure(modules, definitionsIn(modules, origin, operator.name)).reads
       const inputs: Array<readonly [string, string]> = []
-      for (const file of reached) {
+      for (const file of reachable(modules, roots)) {
         const { changed } = yield* digestOf(file)
         yield* checkLoaded(operator, file, changed)
         inputs.push([file, modules.get(file)!.digest])
       }
+      const installed = installedPackages(packages)
+      const locks: Array<readonly [string, string]> = []
+      for (const file of installed.files) locks.push([file, (yield* digestOf(file)).digest])
+      const found = { files: inputs, locks, digest: tree.digest, packages: installed.set.digest, reads: undeclared }
       yield* memo.set("tree", tree.digest, tree)
-      yield* memo.set("code", idOf(operator), { files: inputs, digest: tree.digest })
-      digests.set(operator, tree.digest)
+      yield* memo.set("packages", installed.set.digest, installed.set)
+      yield* memo.set("code", idOf(operator), found as unknown as Schema.Json)
+      known.set(operator, resultOf(found))
     }
   }
-  return { digests, tree: (digest) => Option.getOrUndefined(decodeTree(memo.get("tree", digest))) }
+  const recall = (kind: string, recorded: string, digest: string) =>
+    memo.get(kind, digest) ?? journal.newest(recorded, digest)?.value()
+  return {
+    of: (operator) => known.get(operator)!,
+    tree: (digest) => Option.getOrUndefined(decodeTree(recall("tree", "code", digest))),
+    packages: (digest) => Option.getOrUndefined(decodePackages(recall("packages", "packages", digest)))
+  }
 })
+
+const resultOf = ({ digest, packages, reads }: Found): OperatorCode => ({ code: digest, packages, reads })
 
 const idOf = ({ definition, name }: AnyOperator): string =>
   [name, definition.line, definition.file, ...definition.callers].join(" ")
 
 const stillTrue = Effect.fnUntraced(function* (
   operator: AnyOperator,
-  found: (typeof Found)["Type"],
+  found: Found,
   digestOf: (file: string) => Effect.Effect<FileDigest, StoreError>
 ) {
   for (const [file, digest] of found.files) {
     const now = yield* Effect.option(digestOf(file))
-    if (Option.isNone(now) || now.value.digest !== digest) return undefined
+    if (Option.isNone(now) || now.value.digest !== digest) return false
     yield* checkLoaded(operator, file, now.value.changed)
   }
-  return found.digest
+  for (const [file, digest] of found.locks) {
+    const now = yield* Effect.option(digestOf(file))
+    if (Option.isNone(now) || now.value.digest !== digest) return false
+  }
+  return true
 })
 
 const checkLoaded = (operator: AnyOperator, file: string, changed: number): Effect.Effect<void, CodeError> =>
@@ -147,8 +186,24 @@ const rootsOf = (
     const found = Object.entries(exports.get(file) ?? {}).find(([, value]) => value === operator)
     if (found !== undefined) return [{ path: file, exported: found[0] }]
   }
-  return files.map((file) => ({ path: file, exported: undefined }))
+  return files.map((file) => ({ path: file }))
 }
+
+/** The declarations that name an operator which is not exported: what of the file is its code, as far as can be told. */
+const definitionsIn = (
+  modules: ReadonlyMap<string, ProjectModule>,
+  files: ReadonlyArray<string>,
+  name: string
+): ReadonlyArray<Root> =>
+  files.flatMap((file) => {
+    const { code, locate, source } = modules.get(file)!
+    return (code?.declarations ?? []).flatMap(({ end, kind, start }, declaration) => {
+      const text = source.slice(locate(start).line - 1, locate(end).line).join("\n")
+      return kind !== "statement" && ["'", '"', "`"].some((quote) => text.includes(`${quote}${name}${quote}`))
+        ? [{ path: file, declaration }]
+        : []
+    })
+  })
 
 const reachable = (
   modules: ReadonlyMap<string, { readonly resolved: ReadonlyMap<string, string> }>,

@@ -3,9 +3,11 @@
  *
  * @since 0.1.0
  */
+import { isBuiltin } from "node:module"
 import * as Schema from "effect/Schema"
 import { digestOf } from "../operator/digest.ts"
-import type { Declaration, Foreign, ModuleCode } from "./codeModule.ts"
+import type { Declaration, Foreign, ModuleCode, Reference } from "./codeModule.ts"
+import { globalRead, importedRead, isAllowed, type Read, type ReadKind } from "./undeclared.ts"
 
 /** One declaration that counts. `module` is for people to read: it is no part of the digest. */
 export const CodeDeclaration = Schema.Struct({
@@ -28,12 +30,31 @@ export interface ProjectModule {
   readonly resolved: ReadonlyMap<string, string>
   /** Modules loaded by `import()` or `require`: all that they export counts. */
   readonly dynamic: ReadonlyArray<string>
+  /** The lines of its source, and where in it a place of the parsed text is (line and column from 1). */
+  readonly source: ReadonlyArray<string>
+  readonly locate: (offset: number) => { readonly line: number; readonly column: number }
+  /** A part of ptmflow itself: what it reads is known to be in keys, or in no result. */
+  readonly trusted: boolean
 }
 
-/** Where to start: one export of a module, or (undefined) all of it. */
+/** A package that a module imports. */
+export interface PackageUse {
+  readonly importer: string
+  readonly specifier: string
+}
+
+/** What an operator's code reaches: its tree, the packages that it uses and what it reads that no key holds. */
+export interface Closure {
+  readonly tree: CodeTree
+  readonly packages: ReadonlyArray<PackageUse>
+  readonly reads: ReadonlyArray<Read>
+}
+
+/** Where to start: one export of a module, one declaration by its index, or (neither) all of it. */
 export interface Root {
   readonly path: string
-  readonly exported: string | undefined
+  readonly exported?: string
+  readonly declaration?: number
 }
 
 type Target = { readonly path: string; readonly index: number } | string
@@ -42,10 +63,18 @@ type Target = { readonly path: string; readonly index: number } | string
  * Follows references from the roots. Declarations are numbered in the order in which they are found, so the digest depends on what is declared
  * and on what refers to what, and not on where files are or what they are called.
  */
-export const codeTree = (modules: ReadonlyMap<string, ProjectModule>, roots: ReadonlyArray<Root>): CodeTree => {
+export const codeClosure = (modules: ReadonlyMap<string, ProjectModule>, roots: ReadonlyArray<Root>): Closure => {
+  const packages = new Map<string, PackageUse>()
+  const reads: Array<Read> = []
+  /** Of a file of which only some declarations are meant, the statements are a script's, or a test's. */
+  const partly = new Set(roots.flatMap(({ declaration, path }) => (declaration === undefined ? [] : [path])))
   const numbers = new Map<string, number>()
   const found: Array<{ readonly path: string; readonly index: number }> = []
   const loaded = new Set<string>()
+
+  const use = (importer: string, specifier: string) => {
+    if (!isBuiltin(specifier)) packages.set(`${specifier} ${importer}`, { importer, specifier })
+  }
 
   const numberOf = (target: Target): number | string => {
     if (typeof target === "string") return target
@@ -64,11 +93,18 @@ export const codeTree = (modules: ReadonlyMap<string, ProjectModule>, roots: Rea
     const module = modules.get(path)
     if (module === undefined) return []
     if (module.code === undefined) return [numberOf({ path, index: -1 })]
-    const { declarations, specifiers } = module.code
+    const { declarations, exports, imports, specifiers, stars } = module.code
+    const named = new Set(stars)
+    for (const each of [...imports.values(), ...exports.values()])
+      if (typeof each !== "string") named.add(each.specifier)
+    // What is imported for its effects alone; names count where they are used.
+    for (const each of specifiers) if (!named.has(each) && !module.resolved.has(each)) use(path, each)
     return [
       ...specifiers.flatMap((specifier) => load(module.resolved.get(specifier) ?? "")),
       ...module.dynamic.flatMap((each) => all(each).map(numberOf)),
-      ...declarations.flatMap((each, index) => (each.kind === "statement" ? [numberOf({ path, index })] : []))
+      ...(partly.has(path) ? [] : declarations).flatMap((each, index) =>
+        each.kind === "statement" ? [numberOf({ path, index })] : []
+      )
     ]
   }
 
@@ -98,7 +134,10 @@ export const codeTree = (modules: ReadonlyMap<string, ProjectModule>, roots: Rea
     seen: Set<string>
   ): ReadonlyArray<Target> => {
     const target = modules.get(path)?.resolved.get(specifier)
-    if (target === undefined) return [`${specifier}#${name === "*" ? (member ?? "*") : name}`]
+    if (target === undefined) {
+      use(path, specifier)
+      return [`${specifier}#${name === "*" ? (member ?? "*") : name}`]
+    }
     if (name !== "*") return exported(target, name, seen)
     return member === undefined ? all(target) : exported(target, member, seen)
   }
@@ -115,7 +154,9 @@ export const codeTree = (modules: ReadonlyMap<string, ProjectModule>, roots: Rea
     if (direct !== undefined) return foreign(path, direct, undefined, seen)
     return stars.flatMap((specifier) => {
       const target = module.resolved.get(specifier)
-      return target === undefined ? [`${specifier}#${name}`] : exported(target, name, seen)
+      if (target !== undefined) return exported(target, name, seen)
+      use(path, specifier)
+      return [`${specifier}#${name}`]
     })
   }
 
@@ -132,8 +173,34 @@ export const codeTree = (modules: ReadonlyMap<string, ProjectModule>, roots: Rea
     return imported === undefined ? [] : foreign(path, imported, member, seen)
   }
 
-  const starts = roots.flatMap(({ exported: name, path }): ReadonlyArray<Target> => {
+  const readOf = (path: string, { bound }: Declaration, { member, name }: Reference): ReadKind | undefined => {
+    const code = modules.get(path)?.code
+    if (code === undefined || code.locals.has(name)) return undefined
+    const imported = code.imports.get(name)
+    if (imported !== undefined) return importedRead(imported.specifier, imported.name, member)
+    return bound.has(name) ? undefined : globalRead(name, member)
+  }
+
+  const noteReads = (path: string, declaration: Declaration) => {
+    const module = modules.get(path)!
+    if (module.trusted) return
+    const whole = module.locate(declaration.start).line
+    for (const reference of declaration.references) {
+      const kind = readOf(path, declaration, reference)
+      if (kind === undefined) continue
+      const { at, member, name } = reference
+      const what = member === undefined ? name : member === "()" ? `${name}()` : `${name}.${member}`
+      for (const offset of at) {
+        const place = module.locate(offset)
+        if ([whole, place.line].some((line) => isAllowed(module.source, line, kind))) continue
+        reads.push({ kind, what, file: module.name, ...place })
+      }
+    }
+  }
+
+  const starts = roots.flatMap(({ declaration, exported: name, path }): ReadonlyArray<Target> => {
     if (name !== undefined) return exported(path, name, new Set())
+    if (declaration !== undefined) return [{ path, index: declaration }]
     return (modules.get(path)?.code?.declarations ?? []).map((_, index) => ({ path, index }))
   })
   const graph: Array<Schema.Json> = [starts.map(numberOf)]
@@ -148,6 +215,8 @@ export const codeTree = (modules: ReadonlyMap<string, ProjectModule>, roots: Rea
       graph.push([module.digest])
       continue
     }
+    noteReads(path, declaration)
+    for (const each of declaration.imports) if (!module.resolved.has(each)) use(path, each)
     const digest = declaration.digest.slice(0, 32)
     declarations.push({ module: module.name, name: declaration.names.join(", "), kind: declaration.kind, digest })
     graph.push([
@@ -159,5 +228,9 @@ export const codeTree = (modules: ReadonlyMap<string, ProjectModule>, roots: Rea
       })
     ])
   }
-  return { digest: digestOf("code/1", graph), declarations }
+  return {
+    tree: { digest: digestOf("code/1", graph), declarations },
+    packages: [...packages.values()],
+    reads: reads.sort((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : a.line - b.line || a.column - b.column))
+  }
 }

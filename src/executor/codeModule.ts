@@ -6,18 +6,28 @@
 import * as acorn from "acorn"
 import { sha256 } from "../store/digest.ts"
 
-/** A name used in a declaration; `member` where only that member of it is used (`Table.of`). */
+/**
+ * A name used in a declaration; `member` where only that member of it is used (`Table.of`), `()` where it is called or made without arguments.
+ * A name that is computed is `import` or `require` with the member `()`. `at` has the places in the text.
+ */
 export interface Reference {
   readonly name: string
   readonly member: string | undefined
+  readonly at: ReadonlyArray<number>
 }
 
 /** A top-level declaration, or a statement that runs when the module is loaded (`names` is then empty). */
 export interface Declaration {
   readonly names: ReadonlyArray<string>
   readonly kind: "function" | "class" | "value" | "statement"
+  readonly start: number
+  readonly end: number
   readonly digest: string
   readonly references: ReadonlyArray<Reference>
+  /** Names that are bound inside it, where they hide those outside. */
+  readonly bound: ReadonlySet<string>
+  /** What it imports with `import("...")`. */
+  readonly imports: ReadonlyArray<string>
 }
 
 /** A name of another module; `*` is all of them. */
@@ -65,7 +75,14 @@ export const parseModule = (code: string): ModuleCode => {
       .join("\n")
 
   const declare = (kind: Declaration["kind"], names: ReadonlyArray<string>, node: acorn.Node, prefix = "") => {
-    declarations.push({ kind, names, digest: sha256(prefix + textOf(node)), references: referencesOf(node) })
+    declarations.push({
+      kind,
+      names,
+      start: node.start,
+      end: node.end,
+      digest: sha256(prefix + textOf(node)),
+      ...usesOf(node)
+    })
   }
 
   const declareStatement = (node: acorn.Statement | acorn.Declaration): ReadonlyArray<string> => {
@@ -174,9 +191,19 @@ const bindingNames = (pattern: acorn.Pattern): ReadonlyArray<string> => {
 }
 
 /** All names in a node that may be bindings of the module. A local of the same name counts too: that can only cost a rerun. */
-const referencesOf = (root: acorn.Node): ReadonlyArray<Reference> => {
-  const found = new Map<string, Reference>()
-  const add = (name: string, member?: string) => found.set(`${name}.${member ?? ""}`, { name, member })
+const usesOf = (root: acorn.Node): Pick<Declaration, "references" | "bound" | "imports"> => {
+  const found = new Map<string, { readonly name: string; readonly member: string | undefined; readonly at: number[] }>()
+  const bound = new Set<string>()
+  const imports = new Set<string>()
+  const add = (at: number, name: string, member?: string) => {
+    const id = `${name}.${member ?? ""}`
+    const known = found.get(id)
+    if (known === undefined) found.set(id, { name, member, at: [at] })
+    else known.at.push(at)
+  }
+  const bind = (...patterns: ReadonlyArray<acorn.Pattern | null | undefined>) => {
+    for (const pattern of patterns) if (pattern) for (const name of bindingNames(pattern)) bound.add(name)
+  }
   const visit = (value: unknown): void => {
     if (Array.isArray(value)) {
       for (const each of value) visit(each)
@@ -186,14 +213,14 @@ const referencesOf = (root: acorn.Node): ReadonlyArray<Reference> => {
     const node = value as acorn.AnyNode
     switch (node.type) {
       case "Identifier":
-        add(node.name)
+        add(node.start, node.name)
         return
       case "MemberExpression":
         if (node.computed) {
           visit(node.object)
           visit(node.property)
         } else if (node.object.type === "Identifier" && node.property.type === "Identifier") {
-          add(node.object.name, node.property.name)
+          add(node.start, node.object.name, node.property.name)
         } else visit(node.object)
         return
       case "Property":
@@ -209,10 +236,45 @@ const referencesOf = (root: acorn.Node): ReadonlyArray<Reference> => {
       case "ContinueStatement":
       case "MetaProperty":
         return
-      default:
-        for (const child of Object.values(node)) visit(child)
+      case "ImportExpression": {
+        const text = literalText(node.source)
+        if (text === undefined) add(node.start, "import", "()")
+        else imports.add(text)
+        visit(node.source)
+        return
+      }
+      case "CallExpression":
+      case "NewExpression": {
+        const { arguments: given, callee } = node
+        const called = callee.type === "Identifier" ? callee.name : undefined
+        const computed = called === "require" && given[0] !== undefined && literalText(given[0]) === undefined
+        if (called !== undefined && (given.length === 0 || computed || called === "Function")) {
+          add(node.start, called, "()")
+        }
+        break
+      }
+      case "FunctionDeclaration":
+      case "FunctionExpression":
+      case "ArrowFunctionExpression":
+        bind(...node.params, node === root ? undefined : node.id)
+        break
+      case "VariableDeclarator":
+        if (node !== root) bind(node.id)
+        break
+      case "CatchClause":
+        bind(node.param)
+        break
     }
+    for (const child of Object.values(node)) visit(child)
   }
   visit(root)
-  return [...found.values()]
+  return { references: [...found.values()], bound, imports: [...imports] }
+}
+
+const literalText = (node: acorn.Node): string | undefined => {
+  const { expressions, quasis, value } = node as Partial<Pick<acorn.TemplateLiteral, "expressions" | "quasis">> & {
+    readonly value?: unknown
+  }
+  if (typeof value === "string") return value
+  return expressions?.length === 0 ? (quasis?.[0]?.value.cooked ?? undefined) : undefined
 }

@@ -1,14 +1,14 @@
 /**
  * The modules of a project, read with esbuild: which file imports which, and what each says without its types.
  *
- * What is not seen, and so must be said by an operator's `version`: installed packages (by their names and what is used of them they count,
- * by their contents they do not), modules whose name is computed, and files that code opens by itself. Sources of kernels are in the device's
- * numerics class.
+ * Installed packages are no part of it: they count by what the lock file says of them (see `packages.ts`). Modules whose name is computed and
+ * files that code opens by itself are undeclared reads (see `undeclared.ts`). Sources of kernels are in the device's numerics class.
  *
  * @since 0.1.0
  */
 import { existsSync, readFileSync } from "node:fs"
 import * as fs from "node:fs/promises"
+import { SourceMap } from "node:module"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -89,7 +89,9 @@ export const readProject = (
           const module: ProjectModule = {
             name: displayName(file),
             digest: sha256(bytes),
-            code: await moduleCode(esbuild, file, bytes),
+            ...(await moduleCode(esbuild, file, bytes)),
+            source: bytes.toString().split("\n"),
+            trusted: isFramework(file),
             resolved: new Map(inside.map((each) => [each.original ?? each.path, path.resolve(base, each.path)])),
             dynamic: inside
               .filter(({ kind }) => kind !== "import-statement")
@@ -118,15 +120,37 @@ export const readProject = (
 
 const moduleCode = async (esbuild: typeof import("esbuild"), file: string, bytes: Buffer) => {
   const loader = loaders[path.extname(file)]
-  if (loader === undefined) return undefined
-  const { code } = await esbuild.transform(bytes.toString(), {
+  if (loader === undefined) return { code: undefined, locate: () => ({ line: 1, column: 1 }) }
+  const { code, map } = await esbuild.transform(bytes.toString(), {
     loader,
     format: "esm",
     target: "es2024",
     legalComments: "none",
+    sourcemap: "external",
     tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true } }
   })
-  return parseModule(code)
+  return { code: parseModule(code), locate: locator(code, map) }
+}
+
+/** Places of the source by places of the code that esbuild made of it. */
+const locator = (code: string, map: string): ProjectModule["locate"] => {
+  let lines: ReadonlyArray<number> | undefined
+  let sources: SourceMap | undefined
+  return (offset) => {
+    lines ??= [0, ...Array.from(code.matchAll(/\n/g), ({ index }) => index + 1)]
+    sources ??= new SourceMap(JSON.parse(map))
+    const line = lines.findLastIndex((start) => start <= offset)
+    const found = sources.findEntry(line, offset - lines[line]!)
+    return "originalLine" in found
+      ? { line: found.originalLine + 1, column: found.originalColumn + 1 }
+      : { line: line + 1, column: 1 }
+  }
+}
+
+/** Whether a file is of the framework: in the `src` of ptmflow's package, as it is or built. */
+const isFramework = (file: string): boolean => {
+  const root = packageRoot(path.dirname(file))
+  return packageName(root) === OWN && /^(dist[/\\])?src[/\\]/.test(path.relative(root, file))
 }
 
 /** A file as people call it: its path inside its package, led by the package's name where that is an installed one. */
@@ -153,23 +177,20 @@ const packageRoot = (folder: string): string => {
   return root
 }
 
-const ownRoots = new Map<string, boolean>()
-
 /** Whether a file's code counts as the project's: it is in no installed package, or in ptmflow's own. */
-export const isInside = (file: string): boolean => {
-  if (!file.includes(`${path.sep}node_modules${path.sep}`)) return true
-  const root = packageRoot(path.dirname(file))
-  const known = ownRoots.get(root)
-  if (known !== undefined) return known
-  const own = packageName(root) === OWN
-  ownRoots.set(root, own)
-  return own
-}
+export const isInside = (file: string): boolean =>
+  !file.includes(`${path.sep}node_modules${path.sep}`) || packageName(packageRoot(path.dirname(file))) === OWN
+
+const packageNames = new Map<string, unknown>()
 
 const packageName = (root: string): unknown => {
-  try {
-    return (JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as { readonly name?: unknown }).name
-  } catch {
-    return undefined
+  if (!packageNames.has(root)) {
+    try {
+      const { name } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as { readonly name?: unknown }
+      packageNames.set(root, name)
+    } catch {
+      packageNames.set(root, undefined)
+    }
   }
+  return packageNames.get(root)
 }

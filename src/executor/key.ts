@@ -1,9 +1,9 @@
 /**
  * The stage key: the digest of all that can change a stage's result.
  *
- * In it are the operator's name, version and code, the decoded parameters, the types of the ports, the contents of inputs and source files,
- * and the numerics class of the device where the operator uses it. Not in it are the names of stages and pipelines, paths, times, the machine,
- * and how many threads there are.
+ * In it are the operator's name, version and code, the packages that the code uses, the decoded parameters, the types of the ports, the contents
+ * of inputs and source files, and the numerics class of the device where the operator uses it. Not in it are the names of stages and pipelines,
+ * paths, times, the machine, how many threads there are, how often a stage was tried and what it may use.
  *
  * @since 0.1.0
  */
@@ -14,38 +14,38 @@ import type { Ports } from "../operator/port.ts"
 import type { StageNode } from "../pipeline/graph.ts"
 
 /** Counts up when what the key is made of changes. */
-export const KEY_SCHEMA = 1
+export const KEY_SCHEMA = 2
 
 /** What of the key is known before any stage has run. */
 export interface Recipe {
   readonly code: string
+  readonly packages: string
   readonly sources: ReadonlyArray<{ readonly name: string; readonly digest: string }>
   readonly numerics: string | null
 }
 
-const portTypes = (ports: Ports) =>
-  Object.fromEntries(Object.entries(ports).map(([name, { contract, kind }]) => [name, { kind, contract }]))
+const typesOf = <Tag extends string>(_tag: Tag, ports: Ports) =>
+  Object.entries(ports).map(([name, { contract, kind }]) => [name, { _tag, kind, contract }] as const)
 
 /** The preimage of a stage whose inputs are known; without them its recipe. */
 export const preimageOf = (
-  { operator, paramsJson }: StageNode,
-  { code, numerics, sources }: Recipe,
+  { operator, paramsTree }: StageNode,
+  { code, numerics, packages, sources }: Recipe,
   inputs: { readonly [port: string]: Artifact }
-): Preimage => {
-  const types = portTypes(operator.inputs)
-  return {
-    schema: KEY_SCHEMA,
-    operator: { name: operator.name, version: operator.version },
-    code,
-    params: paramsJson,
-    inputs: Object.fromEntries(
-      Object.entries(types).map(([port, type]) => [port, { ...type, digest: inputs[port]?.digest ?? "" }])
-    ),
-    outputs: portTypes(operator.outputs),
-    sources: sources.map(({ digest, name }) => ({ name, digest })),
-    numerics
-  }
-}
+): Preimage => ({
+  _tag: "StageKey",
+  schema: KEY_SCHEMA,
+  operator: { _tag: "Operator", name: operator.name, version: operator.version },
+  code,
+  packages,
+  params: paramsTree,
+  inputs: Object.fromEntries(
+    typesOf("Input", operator.inputs).map(([port, type]) => [port, { ...type, digest: inputs[port]?.digest ?? "" }])
+  ),
+  outputs: Object.fromEntries(typesOf("Output", operator.outputs)),
+  sources: sources.map(({ digest, name }) => ({ _tag: "Source", name, digest })),
+  numerics
+})
 
 /** The stage key. */
 export const keyOf = (preimage: Preimage): string => digestOf("stage-key", preimage)

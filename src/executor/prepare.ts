@@ -7,12 +7,13 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Device } from "../device/device.ts"
-import type { SourceFile } from "../operator/operator.ts"
+import type { AnyOperator, SourceFile } from "../operator/operator.ts"
 import type { Graph, StageNode } from "../pipeline/graph.ts"
 import type { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 import { type Code, codeOf } from "./code.ts"
 import type { Recipe } from "./key.ts"
+import type { Read } from "./undeclared.ts"
 
 /** A key could not be found out: sources or code could not be read. `place` is the stage or the file, `cause` the tag of the error. */
 export class PlanError extends Schema.TaggedError<PlanError>()("PlanError", {
@@ -46,6 +47,15 @@ export const prepare = Effect.fnUntraced(function* (
     codeOf(operators, store),
     ({ _tag, message, place }) => new PlanError({ place, cause: _tag, message })
   )
+  const reads = operators.flatMap((operator) => undeclaredReads(operator, code))
+  if (reads.length > 0) {
+    const places = [...new Set(reads.map(readInWords))]
+    return yield* new PlanError({
+      place: places[0]!.split(" ")[0]!,
+      cause: "UndeclaredRead",
+      message: `results cannot be reused safely, as operators read what their stage keys do not hold:\n${places.join("\n")}\nTake it in as a parameter, an input or a source file; or, where it is in no result, say so: // ptmflow-allow ${reads[0]!.kind}: why`
+    })
+  }
   const stages: Array<PreparedStage> = []
   for (const node of graph.stages) {
     const { operator } = node
@@ -58,15 +68,32 @@ export const prepare = Effect.fnUntraced(function* (
         message: `stage ${node.name} uses a device and none is provided`
       })
     }
-    const recipe = {
-      code: code.digests.get(operator)!,
-      sources,
-      numerics: operator.usesDevice ? (device?.numerics ?? null) : null
-    }
+    const { code: codeDigest, packages } = code.of(operator)
+    const numerics = graph.numerics === "any" ? "any" : (device?.numerics ?? null)
+    const recipe = { code: codeDigest, packages, sources, numerics: operator.usesDevice ? numerics : null }
     stages.push({ node, recipe, files })
   }
   return { stages, code, device: device?.description ?? null }
 })
+
+/** What an operator reads that its keys do not hold. One that declares source files may read files. */
+export const undeclaredReads = (operator: AnyOperator, code: Code): ReadonlyArray<Read> =>
+  code.of(operator).reads.filter(({ kind }) => kind !== "file" || operator.sources === undefined)
+
+/** `operators/sft.ts:12:5: reads the environment (process.env)`. */
+export const readInWords = ({ column, file, kind, line, what }: Read): string => {
+  const words = {
+    file: "reads or writes files",
+    environment: "reads the environment",
+    time: "reads the clock",
+    chance: "draws random numbers without a seed",
+    network: "uses the network",
+    machine: "asks what machine this is",
+    process: "uses other processes or threads",
+    code: "runs code that is not known before"
+  }
+  return `${file}:${line}:${column}: ${words[kind]} (${what})`
+}
 
 const planError = (stage: string, error: { readonly _tag: string; readonly message: string }) =>
   new PlanError({ place: stage, cause: error._tag, message: `stage ${stage}: ${error.message}` })

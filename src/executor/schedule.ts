@@ -8,11 +8,13 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
-import type { StageFailure, StageRecord } from "../lineage/record.ts"
+import type { Preimage, StageFailure, StageRecord } from "../lineage/record.ts"
 import { addStage } from "../lineage/records.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import { OperatorError } from "../operator/operator.ts"
+import type { NewEntry } from "../store/journal.ts"
 import type { Store } from "../store/store.ts"
+import type { CodeHistory } from "./code.ts"
 import type { Event } from "./event.ts"
 import { execute } from "./execute.ts"
 import { failureOf } from "./failure.ts"
@@ -133,6 +135,20 @@ const reuse = (
   return Effect.as(emit(event), { status: "reused", key, artifacts, metrics })
 }
 
+/** What is behind the digests of a preimage, where the journal does not have it yet. */
+const treesOf = ({ journal }: Store["Service"], { code, packages }: Preimage, known: CodeHistory) =>
+  (
+    [
+      ["code", known.tree(code)],
+      ["packages", known.packages(packages)]
+    ] as const
+  ).flatMap(
+    ([kind, value]): ReadonlyArray<NewEntry> =>
+      value === undefined || journal.newest(kind, value.digest) !== undefined
+        ? []
+        : [{ kind, key: value.digest, value }]
+  )
+
 /** Runs a stage whose lease is held, and records what it gave. */
 const make = Effect.fnUntraced(function* <R>(
   { emit, pipeline, prepared, run, store }: Running,
@@ -185,9 +201,7 @@ const make = Effect.fnUntraced(function* <R>(
     runSeconds,
     ...(resumedFrom === undefined ? {} : { resumedFrom })
   }
-  const tree = store.journal.newest("code", preimage.code) === undefined ? prepared.code.tree(preimage.code) : undefined
-  const code = tree === undefined ? [] : [{ kind: "code", key: tree.digest, value: tree }]
-  yield* addStage(store.journal, record, code)
+  yield* addStage(store.journal, record, treesOf(store, preimage, prepared.code))
   yield* store.resumePoints.drop(key)
   yield* emit({ _tag: "StageFinished", ...about, key, artifacts: outputs, metrics, seconds, runSeconds })
   return { status: "ran", key, artifacts: outputs, metrics, reasons, seconds, resumedFrom }

@@ -10,17 +10,22 @@ import { Holder } from "../store/holder.ts"
 /** A file outside the store that was read: its name as the operator let it out, and the SHA-256 of its bytes. */
 export const SourceDigest = Schema.Struct({ name: Schema.String, digest: Schema.String })
 
-const PortType = Schema.Struct({ kind: Schema.String, contract: Schema.Json })
+const portType = { kind: Schema.String, contract: Schema.Json }
 
-/** All that can change a stage's result. The stage key is its digest. */
-export const Preimage = Schema.Struct({
+/**
+ * All that can change a stage's result, as a tree whose every record says what it is. The stage key is its digest. `code` and `packages` are
+ * digests of trees that the journal has too. `params` is the tree of the decoded parameters, seeds among them, with defaults filled in: one that is
+ * absent is not in it. `numerics` is null where the stage does not use the device, and "any" where its pipeline accepts any.
+ */
+export const Preimage = Schema.TaggedStruct("StageKey", {
   schema: Schema.Number,
-  operator: Schema.Struct({ name: Schema.String, version: Schema.Number }),
+  operator: Schema.TaggedStruct("Operator", { name: Schema.String, version: Schema.Number }),
   code: Schema.String,
+  packages: Schema.String,
   params: Schema.Json,
-  inputs: Schema.Record(Schema.String, Schema.Struct({ ...PortType.fields, digest: Schema.String })),
-  outputs: Schema.Record(Schema.String, PortType),
-  sources: Schema.Array(SourceDigest),
+  inputs: Schema.Record(Schema.String, Schema.TaggedStruct("Input", { ...portType, digest: Schema.String })),
+  outputs: Schema.Record(Schema.String, Schema.TaggedStruct("Output", portType)),
+  sources: Schema.Array(Schema.TaggedStruct("Source", SourceDigest.fields)),
   numerics: Schema.NullOr(Schema.String)
 })
 export type Preimage = typeof Preimage.Type

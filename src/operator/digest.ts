@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto"
 import type { Json } from "effect/Schema"
 
-/** JSON with keys in code-unit order: equal values give equal text. */
+/** JSON with keys in code-unit order: equal values give equal text, others other text (NaN and the infinities, which JSON has not, too). */
 export const canonicalJson = (value: Json): string => {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`
   if (value !== null && typeof value === "object") {
@@ -15,7 +15,10 @@ export const canonicalJson = (value: Json): string => {
     )
     return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(",")}}`
   }
-  return Object.is(value, -0) ? "-0" : JSON.stringify(value)
+  if (typeof value === "number" && (Object.is(value, -0) || !Number.isFinite(value))) {
+    return Object.is(value, -0) ? "-0" : String(value)
+  }
+  return JSON.stringify(value)
 }
 
 /** SHA-256, in hex, of a tag and the canonical JSON of a value. */

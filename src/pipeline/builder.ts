@@ -8,10 +8,11 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { AnyOperator } from "../operator/operator.ts"
+import { OpaqueValue } from "../operator/value-tree.ts"
 import type { Source, StageNode } from "./graph.ts"
 import type { Builder } from "./output.ts"
 import { PipelineError } from "./pipelineError.ts"
-import { decodeStrictly, paramsToJson } from "./settings.ts"
+import { decodeStrictly, paramsTrees } from "./settings.ts"
 
 interface Written {
   readonly stages: ReadonlyArray<StageNode>
@@ -65,7 +66,7 @@ export const buildGraph = (
     const inputs = Object.fromEntries(
       Object.keys(operator.inputs).map((port) => [port, checkSource(`${name}.${port}`, given[port])])
     )
-    stages.set(name, { name, operator, params, paramsJson: paramsToJson(operator.params, params), inputs })
+    stages.set(name, { name, operator, params, ...trees(operator, params, refuse.bind(undefined, name)), inputs })
     return Object.fromEntries(Object.keys(operator.outputs).map((port) => [port, { stage: name, port }]))
   }
 
@@ -96,6 +97,15 @@ const decode = (operator: AnyOperator, params: unknown, refuse: (message: string
   if (Exit.isSuccess(exit)) return exit.value
   const error = Cause.squash(exit.cause)
   return refuse(error instanceof Error ? error.message : String(error))
+}
+
+const trees = (operator: AnyOperator, params: unknown, refuse: (message: string) => never) => {
+  try {
+    return paramsTrees(operator.params, params)
+  } catch (error) {
+    if (error instanceof OpaqueValue) return refuse(`parameters of ${operator.name}: ${error.message}`)
+    throw error
+  }
 }
 
 const needed = (stages: ReadonlyMap<string, StageNode>, outputs: Written["outputs"]): ReadonlyArray<StageNode> => {

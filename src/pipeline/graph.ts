@@ -12,14 +12,24 @@ export interface Source {
   readonly port: string
 }
 
-/** One use of an operator: `params` as its `run` gets them, `paramsJson` the same as JSON with every default filled in. */
+/**
+ * One use of an operator: `params` as its `run` gets them, every default filled in; `paramsJson` the same as its schema writes them, from which they
+ * can be read back; `paramsTree` the same as they enter the stage key.
+ */
 export interface StageNode {
   readonly name: string
   readonly operator: AnyOperator
   readonly params: unknown
   readonly paramsJson: Json
+  readonly paramsTree: Json
   readonly inputs: { readonly [port: string]: Source }
 }
+
+/**
+ * Whether results of stages that use the device are reused only where the device gives the same bits (`same`), or those of any device that a
+ * pipeline which accepts any had (`any`).
+ */
+export type Numerics = "same" | "any"
 
 declare const Needs: unique symbol
 
@@ -29,6 +39,7 @@ export interface Graph<out R> {
   readonly description: string
   readonly params: Json
   readonly settings: ReadonlyArray<Setting>
+  readonly numerics: Numerics
   readonly stages: ReadonlyArray<StageNode>
   readonly outputs: { readonly [name: string]: Source }
   readonly [Needs]?: () => R

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { ParamsSchema } from "../operator/operator.ts"
 import { buildGraph } from "./builder.ts"
-import type { Graph, Setting } from "./graph.ts"
+import type { Graph, Numerics, Setting } from "./graph.ts"
 import type { Builder, OutputNeeds, Outputs } from "./output.ts"
 import { PipelineError } from "./pipelineError.ts"
 import { decodeParams } from "./settings.ts"
@@ -20,6 +20,7 @@ export interface Pipeline<in out Params, out R> {
   readonly name: string
   readonly description: string
   readonly params: ParamsSchema<Params>
+  readonly numerics: Numerics
   readonly write: (
     builder: Builder,
     params: Params
@@ -33,18 +34,20 @@ export type AnyPipeline<R = unknown> = Pipeline<any, R>
 
 /**
  * Defines a pipeline. `write` is called each time the pipeline is built, with decoded parameters, and returns the outputs that the
- * pipeline is for: stages that none of them needs are left out.
+ * pipeline is for: stages that none of them needs are left out. With `numerics: "any"` it reuses what another device made for a pipeline that says
+ * the same, though this machine's bits may differ (default: "same").
  */
 // biome-ignore lint/complexity/noBannedTypes: no parameters
 export const make = <const O extends Outputs, Params = {}>(
   name: string,
-  options: { readonly description?: string; readonly params?: ParamsSchema<Params> },
+  options: { readonly description?: string; readonly params?: ParamsSchema<Params>; readonly numerics?: Numerics },
   write: (p: Builder, params: Params) => O
 ): Pipeline<Params, OutputNeeds<O[keyof O]>> => ({
   [TypeId]: TypeId,
   name,
   description: options.description ?? "",
   params: options.params ?? (Schema.Struct({}) as unknown as ParamsSchema<Params>),
+  numerics: options.numerics ?? "same",
   write
 })
 
@@ -72,5 +75,6 @@ export const build: <Params, R>(
             message: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)
           })
   })
-  return { pipeline: pipeline.name, description: pipeline.description, params: json, settings, ...graph }
+  const { description, name, numerics } = pipeline
+  return { pipeline: name, description, params: json, settings, numerics, ...graph }
 })

@@ -6,7 +6,9 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
+import { canonicalJson } from "../operator/digest.ts"
 import type { ParamsSchema } from "../operator/operator.ts"
+import { OpaqueValue, valueTree } from "../operator/value-tree.ts"
 import type { Setting } from "./graph.ts"
 import { nearest } from "./nearest.ts"
 import { PipelineError } from "./pipelineError.ts"
@@ -22,6 +24,25 @@ export const paramsToJson = <A>(schema: ParamsSchema<A>, params: A): Schema.Json
 /** The decoded parameters that `paramsToJson` wrote. */
 export const paramsFromJson = <A>(schema: ParamsSchema<A>, json: Schema.Json): Effect.Effect<A, Schema.SchemaError> =>
   Schema.decodeUnknownEffect(jsonCodec(schema))(json) as Effect.Effect<A, Schema.SchemaError>
+
+/**
+ * Decoded parameters as JSON and as they enter a key. Throws an `OpaqueValue` where a key cannot be made of them, or where what is read back from
+ * the JSON is not what was written (`undefined` and `null` in one optional field).
+ */
+export const paramsTrees = <A>(
+  schema: ParamsSchema<A>,
+  params: A
+): { readonly paramsJson: Schema.Json; readonly paramsTree: Schema.Json } => {
+  const paramsTree = valueTree(params)
+  const paramsJson = paramsToJson(schema, params)
+  const written = canonicalJson(paramsTree)
+  if (written !== canonicalJson(paramsJson)) {
+    const read = valueTree(Schema.decodeUnknownSync(jsonCodec(schema))(paramsJson))
+    if (canonicalJson(read) !== written)
+      throw new OpaqueValue("", "another value when it is written as JSON and read back")
+  }
+  return { paramsJson, paramsTree }
+}
 
 const jsonCodecs = new WeakMap<object, Schema.Codec<unknown, Schema.Json>>()
 

@@ -14,6 +14,7 @@ const node = (name: string, ...from: ReadonlyArray<string>) => ({
   operator: { name: name.split(".")[0]! } as AnyOperator,
   params: {},
   paramsJson: {},
+  paramsTree: {},
   inputs: Object.fromEntries(from.map((stage, i) => [`in${i}`, { stage, port: "out" }]))
 })
 const stages = [

@@ -1,7 +1,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { codeTree, type ProjectModule } from "../../src/executor/codeClosure.ts"
+import { codeClosure, type ProjectModule } from "../../src/executor/codeClosure.ts"
 import { parseModule } from "../../src/executor/codeModule.ts"
 import { Project, ran, reasons } from "./project.ts"
 
@@ -90,15 +90,17 @@ const modulesOf = (sources: { readonly [path: string]: string }): ReadonlyMap<st
       const resolved = new Map(
         code.specifiers.filter((each) => each.startsWith("./")).map((each) => [each, each.slice(2)])
       )
-      return [name, { name, code, digest: source, resolved, dynamic: [] }]
+      const locate = (offset: number) => ({ line: source.slice(0, offset).split("\n").length, column: 1 })
+      const rest = { source: source.split("\n"), locate, trusted: name.startsWith("framework") }
+      return [name, { name, code, digest: source, resolved, dynamic: [], ...rest }]
     })
   )
 
 const digestOf = (sources: { readonly [path: string]: string }) =>
-  codeTree(modulesOf(sources), [{ path: "main", exported: "op" }]).digest
+  codeClosure(modulesOf(sources), [{ path: "main", exported: "op" }]).tree.digest
 
 const wholeDigestOf = (sources: { readonly [path: string]: string }) =>
-  codeTree(modulesOf(sources), [{ path: "main", exported: undefined }]).digest
+  codeClosure(modulesOf(sources), [{ path: "main" }]).tree.digest
 
 describe("the closure of an export", () => {
   const base = {

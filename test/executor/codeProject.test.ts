@@ -3,7 +3,7 @@ import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { codeTree } from "../../src/executor/codeClosure.ts"
+import { codeClosure } from "../../src/executor/codeClosure.ts"
 import { CodeError, displayName, readProject } from "../../src/executor/codeProject.ts"
 
 describe("the modules of a project", () => {
@@ -47,7 +47,7 @@ describe("the modules of a project", () => {
   const digest = async () => {
     const file = path.join(root, "op.ts")
     const modules = await Effect.runPromise(readProject([file]))
-    return codeTree(modules, [{ path: file, exported: "op" }])
+    return codeClosure(modules, [{ path: file, exported: "op" }]).tree
   }
 
   it("are its own and ptmflow's; packages, types and native sources are not among them", async () => {
