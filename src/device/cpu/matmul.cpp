@@ -142,8 +142,9 @@ struct Packing {
   const Gemm& g;
   const Piece& piece;
   long rows, perBlock, tasks;
-  Packing(const Gemm& gemm, const Piece& p) : g(gemm), piece(p) {
+  Packing(const Gemm& gemm, const Piece& p, int workers) : g(gemm), piece(p) {
     rows = divideUp(packElements, p.width);
+    if (const long share = divideUp(p.deep, 4 * workers); rows > share) rows = share;
     perBlock = g.transposeB ? p.panels : divideUp(p.deep, rows);
     tasks = perBlock * divideUp(p.end - p.k0, p.deep);
   }
@@ -207,16 +208,15 @@ void gemm(Worker& worker, const Gemm& g) {
 
   Piece piece = pieceAt(0);
   {
-    const Packing first(g, piece);
+    const Packing first(g, piece, worker.count);
     forTasks(worker, first.tasks, [&](long task) { first.run(task); });
   }
   // The next piece is packed while this one is multiplied: its tasks are small and fill up the end.
   for (long index = 0; index < pieces; index++) {
     const Tasks tasks(g, piece.panels, worker.count);
     const Piece next = pieceAt(index + 1 < pieces ? index + 1 : 0);
-    const Packing packing(g, next);
-    forTasks(worker, tasks.count + (index + 1 < pieces ? packing.tasks : 0), [&](long task) {
-      if (task >= tasks.count) return packing.run(task - tasks.count);
+    const Packing packing(g, next, worker.count);
+    startTasks(worker, tasks.count, [&](long task) {
       const long i0 = task / tasks.across * tasks.height, rows = g.m - i0 < tasks.height ? g.m - i0 : tasks.height;
       const long from = task % tasks.across * tasks.group, to = from + tasks.group < piece.panels ? from + tasks.group : piece.panels;
       for (long k = piece.k0; k < piece.end; k += deep) {
@@ -225,6 +225,7 @@ void gemm(Worker& worker, const Gemm& g) {
         for (long p = from; p < to; p++) strip(g, i0, rows, ownA, piece.n0 + p * NR, piece.blockAt(k) + p * NR * thick, k, thick);
       }
     });
+    forTasks(worker, index + 1 < pieces ? packing.tasks : 0, [&](long task) { packing.run(task); });
     piece = next;
   }
 }

@@ -8,6 +8,16 @@
 #define RELAX()
 #endif
 
+// Some 100 microseconds: a program's next launch, and the caller's next program, come sooner.
+template <class Condition>
+static bool spinUntil(Condition condition) {
+  for (int spin = 0; spin < 4000; spin++) {
+    if (condition()) return true;
+    RELAX();
+  }
+  return false;
+}
+
 void Barrier::wait() {
   if (members_ == 1) return;
   const uint32_t phase = phase_.load(std::memory_order_acquire);
@@ -20,10 +30,7 @@ void Barrier::wait() {
     }
     return;
   }
-  for (int spin = 0; spin < 4000; spin++) {
-    if (phase_.load(std::memory_order_acquire) != phase) return;
-    RELAX();
-  }
+  if (spinUntil([&] { return phase_.load(std::memory_order_acquire) != phase; })) return;
   std::unique_lock<std::mutex> lock(mutex_);
   parked_.fetch_add(1, std::memory_order_seq_cst);
   wake_.wait(lock, [&] { return phase_.load(std::memory_order_seq_cst) != phase; });
@@ -59,6 +66,7 @@ void Pool::serve(int index) {
   uint64_t seen = 0;
   for (;;) {
     const std::function<void(int)>* job;
+    spinUntil([&] { return generation_.load(std::memory_order_relaxed) != seen; });
     {
       std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, [&] { return closing_ || generation_ != seen; });
@@ -82,6 +90,7 @@ void Pool::run(const std::function<void(int)>& job) {
   }
   wake_.notify_all();
   job(0);
+  spinUntil([&] { return running_.load(std::memory_order_relaxed) == 0; });
   std::unique_lock<std::mutex> lock(mutex_);
   finished_.wait(lock, [&] { return running_ == 0; });
 }

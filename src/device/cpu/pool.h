@@ -24,12 +24,16 @@ class Barrier {
   std::condition_variable wake_;
 };
 
-// Tasks of a phase are taken by ticket, so that a slow thread takes fewer; no result depends on who takes which.
+// Tasks of a phase are taken by ticket: each worker's own share first, so that it finds in its caches what it wrote in the phases before, then
+// what slower workers left of theirs. No result depends on who takes which.
 constexpr int phaseSlots = 8;
+struct alignas(64) Ticket {
+  std::atomic<long> next{0};
+};
 struct Shared {
-  explicit Shared(int members) : barrier(members) {}
+  explicit Shared(int members) : barrier(members), tickets(size_t(phaseSlots) * size_t(members)) {}
   Barrier barrier;
-  alignas(64) std::atomic<long> tickets[phaseSlots] = {};
+  std::vector<Ticket> tickets;
   // The earliest launch (counted over all repeats) after which the program stops, and why.
   alignas(64) std::atomic<int64_t> stopAfter{INT64_MAX};
   std::mutex faultMutex;
@@ -48,11 +52,12 @@ struct Worker {
   int launch = 0;
   int phase = 0;
 
+  std::atomic<long>& ticket(int slot, int owner) { return shared->tickets[size_t(slot * count + owner)].next; }
+  // There is a barrier after every second phase at least, so nobody is half the slots behind.
   void begin() {
     phase = (phase + 1) % phaseSlots;
-    if (index == 0) shared->tickets[(phase + phaseSlots / 2) % phaseSlots].store(0, std::memory_order_relaxed);
+    ticket((phase + phaseSlots / 2) % phaseSlots, index).store(0, std::memory_order_relaxed);
   }
-  long take() { return shared->tickets[phase].fetch_add(1, std::memory_order_relaxed); }
   void barrier() { shared->barrier.wait(); }
   void stop() {
     int64_t seen = shared->stopAfter.load();
@@ -63,11 +68,25 @@ struct Worker {
   void fault(int64_t row, int64_t value, int64_t limit);
 };
 
-// Runs task(t) for t in [0, tasks) on all workers; every worker calls it, and it ends with a barrier.
+// Runs task(t) for t in [0, tasks) on all workers; every worker calls it, and nobody waits for the others at its end.
+template <class Task>
+void startTasks(Worker& worker, long tasks, Task task) {
+  worker.begin();
+  for (int i = 0; i < worker.count; i++) {
+    const int owner = (worker.index + i) % worker.count;
+    const long first = tasks * owner / worker.count, share = tasks * (owner + 1) / worker.count - first;
+    std::atomic<long>& next = worker.ticket(worker.phase, owner);
+    while (next.load(std::memory_order_relaxed) < share) {
+      const long taken = next.fetch_add(1, std::memory_order_relaxed);
+      if (taken < share) task(first + taken);
+    }
+  }
+}
+
+// The same, ending with a barrier.
 template <class Task>
 void forTasks(Worker& worker, long tasks, Task task) {
-  worker.begin();
-  for (long t; (t = worker.take()) < tasks;) task(t);
+  startTasks(worker, tasks, task);
   worker.barrier();
 }
 
@@ -89,8 +108,8 @@ class Pool {
   std::condition_variable wake_;
   std::condition_variable finished_;
   const std::function<void(int)>* job_ = nullptr;
-  uint64_t generation_ = 0;
-  int running_ = 0;
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<int> running_{0};
   bool closing_ = false;
   std::vector<std::thread> members_;
 };

@@ -153,7 +153,7 @@ int32_t ptm_program_run(void* programPointer, void* poolPointer, int64_t times, 
     if (index == 0) {
       shared.stopAfter.store(INT64_MAX);
       shared.faulty = false;
-      for (auto& ticket : shared.tickets) ticket.store(0);
+      for (Ticket& ticket : shared.tickets) ticket.next.store(0);
     }
     shared.barrier.wait();
     runWorker(program, pool, times, index);
