@@ -37,11 +37,14 @@ export interface Executable {
 /** The element type of `real` buffers. */
 export type Real = "f32" | "f64"
 
-/** What a device offers. `numerics` is equal for two devices only if they give the same bits. */
+/**
+ * What a device offers. `numerics` is the digest of what its kernels give for fixed operands (see `probe.ts`): equal for two devices that give the
+ * same bits. It is found out once for each build of the kernels and remembered.
+ */
 export interface DeviceShape {
   readonly kind: "cpu" | "cuda" | "tfjs"
   readonly description: string
-  readonly numerics: string
+  readonly numerics: Effect.Effect<string, DeviceError>
   readonly real: Real
   /** Freed with the scope. */
   readonly allocate: (bytes: number) => Effect.Effect<Memory, DeviceError, Scope.Scope>

@@ -7,6 +7,7 @@ import type { Json } from "effect/Schema"
 import type { Preimage } from "../lineage/record.ts"
 import { canonicalJson } from "../operator/digest.ts"
 import type { CodeTree } from "./codeClosure.ts"
+import { keyOf } from "./key.ts"
 import type { Reason } from "./reason.ts"
 
 /** The changes from one preimage to another. Inputs in `pending` are not known yet. */
@@ -29,7 +30,7 @@ export const changes = (
   ...changed("version", `version of ${to.operator.name}`, from.operator.version, to.operator.version),
   ...(from.code === to.code ? [] : codeChanges(treeOf(from.code), treeOf(to.code), to.operator.name)),
   ...leaves(from.params, to.params, ""),
-  ...(from.numerics === to.numerics ? [] : changed("numerics", "device numerics", from.numerics, to.numerics)),
+  ...numericsChange(from, to),
   ...portChanges("input", from.inputs, to.inputs),
   ...portChanges("output", from.outputs, to.outputs),
   ...Object.entries(to.inputs).flatMap(([port, { digest }]): ReadonlyArray<Reason> => {
@@ -48,6 +49,19 @@ export const changes = (
   }),
   ...sourceChanges(from.sources, to.sources)
 ]
+
+/** Without another change it is "same code, other numerics": the result may differ in its last bits. */
+const numericsChange = (from: Preimage, to: Preimage): ReadonlyArray<Reason> => {
+  if (from.numerics === to.numerics) return []
+  const named = (numerics: string | null) =>
+    numerics !== null && numerics.length > 12 ? numerics.slice(0, 12) : numerics
+  const [old, now] = [named(from.numerics), named(to.numerics)]
+  const same = keyOf({ ...from, numerics: null }) === keyOf({ ...to, numerics: null })
+  const words = same ? "same code, other numerics" : "device numerics"
+  return [
+    { kind: "numerics", place: "device", from: old, to: now, message: `${words}: ${shown(old)} -> ${shown(now)}` }
+  ]
+}
 
 const changed = (kind: Reason["kind"], what: string, from: Json, to: Json): ReadonlyArray<Reason> =>
   from === to ? [] : [{ kind, place: what, from, to, message: `${what}: ${shown(from)} -> ${shown(to)}` }]

@@ -56,6 +56,13 @@ export const prepare = Effect.fnUntraced(function* (
       message: `results cannot be reused safely, as operators read what their stage keys do not hold:\n${places.join("\n")}\nTake it in as a parameter, an input or a source file; or, where it is in no result, say so: // ptmflow-allow ${reads[0]!.kind}: why`
     })
   }
+  const numerics =
+    graph.numerics === "any" || device === null
+      ? graph.numerics
+      : yield* Effect.mapError(
+          operators.some(({ usesDevice }) => usesDevice) ? device.numerics : Effect.succeed(null),
+          ({ _tag, message }) => new PlanError({ place: `the ${device.kind} device`, cause: _tag, message })
+        )
   const stages: Array<PreparedStage> = []
   for (const node of graph.stages) {
     const { operator } = node
@@ -69,7 +76,6 @@ export const prepare = Effect.fnUntraced(function* (
       })
     }
     const { code: codeDigest, packages } = code.of(operator)
-    const numerics = graph.numerics === "any" ? "any" : (device?.numerics ?? null)
     const recipe = { code: codeDigest, packages, sources, numerics: operator.usesDevice ? numerics : null }
     stages.push({ node, recipe, files })
   }

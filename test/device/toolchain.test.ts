@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { afterAll, afterEach, assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { cpu, describeCpu } from "../../src/device/cpu/cpu.ts"
+import { findCompiler, numerics } from "../../src/device/cpu/toolchain.ts"
 import { Device } from "../../src/device/device.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "ptmflow-toolchain-"))
@@ -57,15 +58,12 @@ describe("the toolchain of the CPU device", () => {
     assert.include(message, "PTMFLOW_CACHE")
   })
 
-  it("another compiler is another numerics class, another number of threads is not", async () => {
-    const numerics = (threads: number) =>
-      Effect.map(Device, (device) => device.numerics).pipe(
-        Effect.provide(cpu({ threads, cacheDirectory: folder })),
-        Effect.runPromise
-      )
-    const [one, two] = [await numerics(1), await numerics(2)]
-    assert.strictEqual(one, two)
+  it("another compiler, and other reals, are another build", () => {
+    const identity = (real: "f32" | "f64") => numerics(findCompiler(folder), real)
+    const one = identity("f32")
+    assert.strictEqual(identity("f32"), one)
+    assert.notStrictEqual(identity("f64"), one)
     process.env["CXX"] = compiler("other-c++", "echo other 2.0")
-    assert.notStrictEqual(await numerics(1), one)
+    assert.notStrictEqual(identity("f32"), one)
   })
 })

@@ -184,7 +184,11 @@ describe("the key of a stage", () => {
       fs.mkdirSync(corpus)
       fs.writeFileSync(path.join(corpus, "a.txt"), "four")
       const shape = (threads: number) =>
-        ({ kind: "cpu", description: `${threads} threads of ${hostname()}`, numerics: "n1" }) as Device["Service"]
+        ({
+          kind: "cpu",
+          description: `${threads} threads of ${hostname()}`,
+          numerics: Effect.succeed("n1")
+        }) as unknown as Device["Service"]
       const pipelineOf = (name: string, suffix: string, at: string) =>
         Pipeline.make(name, {}, (p) => {
           const a = p.add(constant, { name: `a${suffix}` })

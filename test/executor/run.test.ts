@@ -292,7 +292,11 @@ describe("run", () => {
             if (event._tag === "StageStarted" && event.stage.startsWith("wait")) most = Math.max(most, ++now)
             if (event._tag === "StageFinished" && event.stage.startsWith("wait")) now--
           })
-        const shape = { kind: "cpu", description: "a device", numerics: "n1" } as Device["Service"]
+        const shape = {
+          kind: "cpu",
+          description: "a device",
+          numerics: Effect.succeed("n1")
+        } as unknown as Device["Service"]
         yield* start(pipeline, {}, { onEvent, concurrency: 6 }).pipe(Effect.provideService(Device, shape))
         assert.strictEqual(device.most, 1)
         assert.strictEqual(most, 4)
@@ -300,9 +304,30 @@ describe("run", () => {
           Effect.provideService(Device, { ...shape, description: "another of the same class" })
         )
         assert.deepStrictEqual(ran(same), [])
-        const other = yield* start(pipeline).pipe(Effect.provideService(Device, { ...shape, numerics: "n2" }))
+        const other = yield* start(pipeline).pipe(
+          Effect.provideService(Device, { ...shape, numerics: Effect.succeed("n2") })
+        )
         assert.deepStrictEqual([...ran(other)].sort(), ["device1", "device2", "device3", "device4"])
-        assert.deepStrictEqual(reasons(other.stages)["device1"], ["device numerics: n1 -> n2"])
+        assert.deepStrictEqual(reasons(other.stages)["device1"], ["same code, other numerics: n1 -> n2"])
+      })
+    )
+  )
+
+  it.effect("a pipeline that accepts any numerics shares its results with every device (row 7)", () =>
+    inNewStore(
+      Effect.gen(function* () {
+        const shape = { kind: "cpu", description: "a device" } as unknown as Device["Service"]
+        const runOn = (pipeline: Pipeline.Pipeline<unknown, Device>, numerics: string) =>
+          Effect.provideService(start(pipeline), Device, { ...shape, numerics: Effect.succeed(numerics) })
+        const made = (numerics: "same" | "any") =>
+          Pipeline.make(numerics, { numerics }, (p) => {
+            const { n } = p.add(constant)
+            return { n: p.add(onDevice, { inputs: { n } }).n }
+          })
+        assert.deepStrictEqual(ran(yield* runOn(made("any"), "n1")), ["constant", "onDevice"])
+        assert.deepStrictEqual(ran(yield* runOn(made("any"), "n2")), [])
+        assert.deepStrictEqual(ran(yield* runOn(made("same"), "n2")), ["onDevice"])
+        assert.deepStrictEqual(ran(yield* runOn(made("same"), "n1")), ["onDevice"])
       })
     )
   )

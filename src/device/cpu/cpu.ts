@@ -3,14 +3,16 @@
  *
  * @since 0.1.0
  */
-import { existsSync } from "node:fs"
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
+import { dirname, join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { Device, DeviceError, type DeviceShape, type Memory, type Program, type Real } from "../device.ts"
 import { kernels } from "../kernel.ts"
 import { checkLaunch } from "../operands.ts"
+import { probe, probeVersion } from "../probe.ts"
 import { build, libraryPath } from "./build.ts"
 import { load, type Native, type Pointer } from "./native.ts"
 import {
@@ -63,7 +65,8 @@ const encode = (native: Native, program: Program, memories: ReadonlyArray<CpuMem
 }
 
 /**
- * The CPU device. Nothing is compiled or loaded until memory is first allocated; `numerics` is known at once. Fails if there is no compiler.
+ * The CPU device. Nothing is compiled or loaded until memory is first allocated, or `numerics` asked for that this build's kernels were not probed
+ * for before. Fails if there is no compiler.
  */
 export const cpu = (options: CpuOptions = {}): Layer.Layer<Device, DeviceError> => Layer.effect(Device, make(options))
 
@@ -74,17 +77,17 @@ const make = Effect.fnUntraced(function* (options: CpuOptions) {
     return yield* fail("start", `threads is ${threads}: it must be a whole number from 1 to 1024`)
   }
   const cache = options.cacheDirectory ?? defaultCache()
-  const { compiler, numerics } = yield* Effect.try({
+  const { compiler, identity } = yield* Effect.try({
     try: () => {
       const compiler = findCompiler(cache)
-      return { compiler, numerics: numericsOf(compiler, real) }
+      return { compiler, identity: numericsOf(compiler, real) }
     },
     catch: (cause) => (cause instanceof DeviceError ? cause : fail("start", String(cause)))
   })
   const scope = yield* Effect.scope
   const started = yield* Effect.cached(
     Effect.gen(function* () {
-      const native = yield* load(yield* build(compiler, cache, numerics, real))
+      const native = yield* load(yield* build(compiler, cache, identity, real))
       const pool = yield* Effect.acquireRelease(
         Effect.sync(() => native.createPool(threads)),
         (pool) => Effect.sync(() => native.destroyPool(pool))
@@ -105,7 +108,7 @@ const make = Effect.fnUntraced(function* (options: CpuOptions) {
   const device: DeviceShape = {
     kind: "cpu",
     description: `${threads} threads, ${instructionSet(processor().features)}, ${compiler.version}`,
-    numerics,
+    numerics: Effect.suspend(() => numerics),
     real,
     allocate: (bytes) =>
       Effect.flatMap(started, ({ native }) =>
@@ -141,8 +144,28 @@ const make = Effect.fnUntraced(function* (options: CpuOptions) {
       return { run: (times = 1) => runProgram(native, pool, compiled, program, times) }
     })
   }
+  const folder = dirname(libraryPath(cache, identity, real))
+  const numerics = yield* Effect.cached(remembered(join(folder, `numerics-${probeVersion()}`), probe(device)))
   return Device.of(device)
 })
+
+/** A text that is kept in a file once it is found out. Where the file cannot be written it is found out again. */
+const remembered = <E>(file: string, find: Effect.Effect<string, E>): Effect.Effect<string, E> =>
+  Effect.suspend(() => {
+    const known = existsSync(file) ? readFileSync(file, "utf8") : ""
+    if (/^[0-9a-f]{64}$/.test(known)) return Effect.succeed(known)
+    return Effect.tap(find, (text) =>
+      Effect.sync(() => {
+        try {
+          const written = `${file}.${process.pid}`
+          writeFileSync(written, text)
+          renameSync(written, file)
+        } catch {
+          // A cache that cannot be written costs time only.
+        }
+      })
+    )
+  })
 
 /** Interrupting it cancels the call and waits until it has ended, so that memory can be freed after. */
 const runProgram = (native: Native, pool: Pointer, compiled: Pointer, program: Program, times: number) =>
