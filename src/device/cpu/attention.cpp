@@ -14,11 +14,11 @@ void product(const real* a, long rowA, long stepA, long rows, const real* b, lon
     tileOf<VECTORS>(rows - i < MR ? rows - i : MR)(a + i * rowA, rowA, stepA, b, rowB, k, c + i * rowC, rowC, fresh);
 }
 
-// The lanes of p whose query (first + lane) may see the key.
-INLINE vec keepVisible(vec p, long key, long first) {
-  for (long lane = 0; lane < VL; lane++)
-    if (first + lane < key) p[lane] = 0;
-  return p;
+// `hidden` in the lanes whose query (first + lane) may not see the key.
+INLINE vec hide(vec x, long key, long first, real hidden) {
+  vec lanes;
+  for (long lane = 0; lane < VL; lane++) lanes[lane] = real(lane);
+  return lanes < splat(real(key - first)) ? splat(hidden) : x;
 }
 
 struct Sizes {
@@ -62,9 +62,7 @@ void softmax(real* scores, long keys, long query, vec (&most)[NV], vec (&total)[
   for (long j = 0; j < keys; j++)
     for (int v = 0; v < NV; v++) {
       vec score = load(scores + j * NR + v * VL);
-      if (j >= open)
-        for (long lane = 0; lane < VL; lane++)
-          if (query + v * VL + lane < j) score[lane] = -INFINITY;
+      if (j >= open) score = hide(score, j, query + v * VL, -INFINITY);
       top[j & 1][v] = larger(top[j & 1][v], score);
     }
   for (int v = 0; v < NV; v++) most[v] = larger(top[0][v], top[1][v]);
@@ -73,7 +71,7 @@ void softmax(real* scores, long keys, long query, vec (&most)[NV], vec (&total)[
     for (long j = strand; j < keys; j += VL)
       for (int v = 0; v < NV; v++) {
         vec p = exponential(load(scores + j * NR + v * VL) - most[v]);
-        if (j >= open) p = keepVisible(p, j, query + v * VL);
+        if (j >= open) p = hide(p, j, query + v * VL, 0);
         store(scores + j * NR + v * VL, p);
         part[v] += p;
       }
@@ -157,20 +155,25 @@ void differentiatePanel(const Backward& f, long width, long key, long keys, long
     for (long j = 0; j < keys; j++) {
       const long place = j * queryBlock + v * VL;
       vec probability = exponential(load(p + place) - logSumExp);
-      if (key + j > first) probability = keepVisible(probability, key + j, first);
+      if (key + j > first) probability = hide(probability, key + j, first, 0);
       store(p + place, probability);
       store(dScores + place, probability * (load(dScores + place) - along));
     }
   }
 }
 
-// to[keys][padded] += a^T . b over the block's queries, for all columns.
-void addOverQueries(const Backward& f, const real* a, long keys, const real* b, long queries, real* to) {
-  long column = 0;
-  for (; column + NR <= f.padded; column += NR)
-    product(a, queryBlock, 1, keys, b + column, f.padded, queries, to + column, f.padded, false);
-  for (; column < f.padded; column += VL)
-    product<1>(a, queryBlock, 1, keys, b + column, f.padded, queries, to + column, f.padded, false);
+// to[keys][padded] += a^T . b over the block's queries, for all columns; the first `hidden` + i queries do not see key i: their a is 0.
+void addOverQueries(const Backward& f, const real* a, long keys, const real* b, long queries, long hidden, real* to) {
+  for (long i = 0; i < keys; i += MR) {
+    const long skip = hidden + i < 0 ? 0 : hidden + i, rows = keys - i < MR ? keys - i : MR;
+    const auto add = [&](Tile* multiply, long column) {
+      multiply(a + i * queryBlock + skip, queryBlock, 1, b + skip * f.padded + column, f.padded, queries - skip, to + i * f.padded + column,
+               f.padded, false);
+    };
+    long column = 0;
+    for (; column + NR <= f.padded; column += NR) add(tileOf(rows), column);
+    for (; column < f.padded; column += VL) add(tileOf<1>(rows), column);
+  }
 }
 
 // Queries query0.. query0 + queries against all keys they see.
@@ -187,8 +190,8 @@ void differentiateBlock(const Backward& f, long width, long query0, long queries
       }
       product(f.keys + key * width, 1, width, width, f.dScores + at, queryBlock, visible, f.dQueriesT + at, queryBlock, false);
     }
-    addOverQueries(f, f.p, keys, f.dOut + query0 * f.padded, queries, f.dValues + key * f.padded);
-    addOverQueries(f, f.dScores, keys, f.queries + query0 * f.padded, queries, f.dKeys + key * f.padded);
+    addOverQueries(f, f.p, keys, f.dOut + query0 * f.padded, queries, key - query0, f.dValues + key * f.padded);
+    addOverQueries(f, f.dScores, keys, f.queries + query0 * f.padded, queries, key - query0, f.dKeys + key * f.padded);
   }
 }
 
