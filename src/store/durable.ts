@@ -11,7 +11,8 @@ import * as Stream from "effect/Stream"
 import type { Blob } from "../operator/artifact.ts"
 import { sha256 } from "./digest.ts"
 import type { Disk, OpenFile } from "./disk.ts"
-import { fromCause, StoreError } from "./storeError.ts"
+import { Processes } from "./holder.ts"
+import { cutShort, fromCause, StoreError } from "./storeError.ts"
 
 /** Bytes to write: all at once, or as they come. */
 export type Content<E> = Uint8Array | Stream.Stream<Uint8Array, E>
@@ -36,8 +37,9 @@ export const look = <A>(place: string, operation: () => A): Effect.Effect<A, Sto
 
 /** A name that no other process, here or elsewhere, uses. */
 export const uniqueName: Effect.Effect<string> = Effect.gen(function* () {
+  const { pid } = yield* Processes
   const half = Effect.map(Random.nextIntBetween(0, 2 ** 32), (n) => n.toString(16).padStart(8, "0"))
-  return `${process.pid}-${yield* half}${yield* half}`
+  return `${pid}-${yield* half}${yield* half}`
 })
 
 /** Writes all of the bytes. A disk that takes only some of them, and no more, is full. */
@@ -48,7 +50,7 @@ export const writeAll = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, StoreError> {
   for (let done = 0; done < data.byteLength; ) {
     const count = yield* write(data.subarray(done))
-    if (count === 0) return yield* fromCause(file, Object.assign(new Error("nothing was written"), { code: "ENOSPC" }))
+    if (count === 0) return yield* cutShort(file, done, data.byteLength)
     done += count
   }
 })
@@ -66,12 +68,10 @@ export const makeDurable = (disk: Disk, root: string): Durable => {
     const inside = at !== root && at.startsWith(root)
     if (inside || !found) yield* folder(above)
     if (!found) yield* disk.makeFolder(at)
-    if (inside || !found) {
-      // Another process may have made a folder, and died before it was durable.
-      const others = (yield* look(above, () => disk.list(above))) ?? []
-      yield* disk.syncFolder(above)
-      if (inside) for (const name of others) known.add(path.join(above, name))
-    }
+    // Another process may have made a folder, and died before its name was durable. What is above the root may be closed to this process.
+    const others = inside ? yield* look(above, () => disk.list(above)) : undefined
+    yield* inside || !found ? disk.syncFolder(above) : Effect.ignore(disk.syncFolder(above))
+    for (const name of others ?? []) known.add(path.join(above, name))
     known.add(at)
   })
 

@@ -63,6 +63,7 @@ export const isAlive = (holder: Holder): boolean | undefined => {
 
 /** The processes of this machine, as leases see them. */
 export const Processes = Context.Reference<{
+  readonly pid: number
   readonly thisProcess: () => Holder
   readonly isAlive: (holder: Holder) => boolean | undefined
-}>("ptmflow/store/Processes", { defaultValue: () => ({ thisProcess, isAlive }) })
+}>("ptmflow/store/Processes", { defaultValue: () => ({ pid: process.pid, thisProcess, isAlive }) })

@@ -14,7 +14,7 @@ import * as Effect from "effect/Effect"
 import type { Json } from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import { type Durable, look } from "./durable.ts"
-import { fromCause, type StoreError } from "./storeError.ts"
+import { cutShort, type StoreError } from "./storeError.ts"
 
 /** One record; `value` is parsed when it is first asked for. `position` grows with time. */
 export interface Entry {
@@ -127,7 +127,7 @@ export const openJournal = Effect.fnUntraced(function* (
       disk.open(file, "append"),
       Effect.fnUntraced(function* (open) {
         const count = yield* open.write(data)
-        if (count < data.byteLength) return yield* fromCause(file, Object.assign(new Error(), { code: "ENOSPC" }))
+        if (count < data.byteLength) return yield* cutShort(file, count, data.byteLength)
         if (flush) yield* open.sync
       }),
       ({ close }) => close

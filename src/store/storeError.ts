@@ -43,3 +43,11 @@ export const fromCause = (place: string, cause: unknown): StoreError => {
   const [reason, words] = causes[code] ?? ["io", cause instanceof Error ? cause.message : String(cause)]
   return new StoreError({ reason, place, message: `${place}: ${words}` })
 }
+
+/** The error of a write that took only some of the bytes. */
+export const cutShort = (place: string, written: number, of: number): StoreError =>
+  new StoreError({
+    reason: "full",
+    place,
+    message: `${place}: only ${written} of ${of} bytes could be written, as the disk is full or a limit on the size of files (ulimit -f) is reached: free some space, or raise the limit, and run again, nothing was lost`
+  })

@@ -57,10 +57,14 @@ export class Project {
     options: {
       readonly pipeline?: string
       readonly store?: string
+      /** Words before the command line. */
+      readonly before?: ReadonlyArray<string>
       readonly onEvent?: (event: Event, child: ChildProcess) => void
     } = {}
   ): Running {
-    const args = [
+    const [program, ...args] = [
+      ...(options.before ?? []),
+      process.execPath,
       path.join(this.folder, "main.ts"),
       command,
       options.pipeline ?? "pipeline.ts",
@@ -68,7 +72,7 @@ export class Project {
       `corpus=${this.corpus}`,
       ...settings
     ]
-    const child = spawn(process.execPath, args, {
+    const child = spawn(program!, args, {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, NODE_COMPILE_CACHE: path.join(tmpdir(), "ptmflow-test-compile-cache") }
     })
