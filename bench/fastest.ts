@@ -21,12 +21,16 @@ export interface Fastest {
   readonly others: Readonly<Record<string, number>>
 }
 
-/** Fails if no variant works, with what the last one said. */
+/**
+ * Fails if no variant works, with what the last one said. `hopeless` (default: never): if the first takes longer than this, in seconds,
+ * the others are not tried.
+ */
 export const fastest = Effect.fnUntraced(function* (
   name: string,
   peer: Peer,
   variants: ReadonlyArray<Variant>,
-  expected: Expected
+  expected: Expected,
+  hopeless = Number.POSITIVE_INFINITY
 ): Effect.fn.Return<Fastest, WorkerError, Scope.Scope> {
   const parent = yield* Effect.scope
   const tried: Record<string, number> = {}
@@ -49,6 +53,7 @@ export const fastest = Effect.fnUntraced(function* (
     const loser = best !== undefined && best.seconds <= seconds ? scope : best?.scope
     if (loser !== scope) best = { side, seconds, scope }
     if (loser !== undefined) yield* Scope.close(loser, Exit.void)
+    if (seconds > hopeless) break
   }
   if (best === undefined) return yield* problem
   const { [best.side.variant]: _, ...others } = tried

@@ -10,7 +10,7 @@ import { openPeer, type Side } from "../sides.ts"
 import type { WorkerError } from "../worker.ts"
 
 /** Optimizer state is made in the first step, which opening does; a later one has everything. */
-const steps = 2
+const steps = 1
 
 /** Each side alone, one after the other. */
 const peakOf = Effect.fnUntraced(

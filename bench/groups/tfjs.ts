@@ -9,7 +9,7 @@ import { openPeer } from "../sides.ts"
 import { WorkerError } from "../worker.ts"
 
 /** The longest that its first step may take, in seconds. */
-const patience = 90
+const patience = 60
 
 /** One step takes it seconds to minutes: fewer repeats than elsewhere. */
 const repeatsOf: { readonly [name in ModelName]: number } = { tiny: 5, small: 2, base: 1, "124M": 1 }

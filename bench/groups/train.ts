@@ -28,21 +28,20 @@ const caseOf = (name: ModelName): Case => ({
     const target = targets[name]
     const request = { work: "train", threads, ...shape }
     const expected = { parameters: parameterCount(shape), loss: Math.log(shape.vocabulary) }
-    const heads = shape.vocabulary >= largeVocabulary ? [false, true] : [false]
-    const torch = (dtype: "f32" | "bf16") =>
-      fastest(
-        "PyTorch",
-        peers.torch,
-        heads.flatMap((fusedHead) =>
-          [false, true].map((compile) => ({
-            name: `${dtype} ${compile ? "compiled" : "eager"}${fusedHead ? ", fused head" : ""}`,
-            request: { ...request, dtype, compile, fusedHead }
-          }))
-        ),
-        expected
-      )
-    const f32 = yield* Effect.result(torch("f32"))
-    const bf16 = target.bf16 === undefined ? undefined : yield* Effect.result(torch("bf16"))
+    const variants = (dtype: "f32" | "bf16") => {
+      const variant = (name: string, compile: boolean, fusedHead: boolean) => ({
+        name: `${dtype} ${name}`,
+        request: { ...request, dtype, compile, fusedHead }
+      })
+      const fusing = shape.vocabulary >= largeVocabulary ? [variant("eager, fused head", false, true)] : []
+      return [variant("eager", false, false), ...fusing, variant("compiled", true, false)]
+    }
+    const f32 = yield* Effect.result(fastest("PyTorch", peers.torch, variants("f32"), expected))
+    const hopeless = Result.isSuccess(f32) ? 1.5 * f32.success.seconds : undefined
+    const bf16 =
+      target.bf16 === undefined
+        ? undefined
+        : yield* Effect.result(fastest("PyTorch", peers.torch, variants("bf16"), expected, hopeless))
     const side = <A, E>(result: Result.Result<{ readonly side: A }, E>) => Result.map(result, (made) => made.side)
     // Its bf16 takes part only where it is the faster one.
     const either =
