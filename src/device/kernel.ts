@@ -51,14 +51,16 @@ export const kernels = {
   },
   /**
    * y[m,n] = op(a)[m,k] . op(b)[k,n] (+ bias[n]), where op transposes if transposeA / transposeB: a is [k,m] / b is [n,k] then.
-   * activation none: out = y (+ residual[m,n]); gelu: out = gelu(y) (tanh form, Hendrycks & Gimpel 2016), slope[m,n] = gelu'(y) if
-   * given; geluGradient: out = y * slope[m,n]. accumulate (only with none and no residual): out += y.
+   * activation none: out = y (+ residual[m,n]); gelu: out = gelu(y) (tanh form, Hendrycks & Gimpel 2016), pre[m,n] = y and
+   * slope[m,n] = gelu'(y) if given; geluGradient: out = y * slope[m,n]. accumulate (only with none and no residual): out += y.
    */
   matmul: {
-    buffers: ["a", "b", "bias?", "residual?", "slope?", "out"],
+    buffers: ["a", "b", "bias?", "residual?", "pre?", "slope?", "out"],
     integers: ["m", "n", "k", "transposeA", "transposeB", "accumulate", "activation"],
     reals: []
   },
+  /** out = gelu(x), slope = gelu'(x), the same bits as in matmul; slope may be x */
+  gelu: { buffers: ["x", "out", "slope"], integers: ["count"], reals: [] },
   /** dBias[width] accumulates the column sums of dOut[rows,width] */
   biasGradient: { buffers: ["dOut", "dBias"], integers: ["rows", "width"], reals: [] },
   /**

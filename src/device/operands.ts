@@ -59,9 +59,11 @@ const reach: Reach = {
     b: r * n.k * n.n,
     bias: r * n.n,
     residual: r * n.m * n.n,
+    pre: r * n.m * n.n,
     slope: r * n.m * n.n,
     out: r * n.m * n.n
   }),
+  gelu: (n, r) => ({ x: r * n.count, out: r * n.count, slope: r * n.count }),
   biasGradient: (n, r) => ({ dOut: r * n.rows * n.width, dBias: r * n.width }),
   attention: (n, r) => {
     const c = n.batch * n.length * n.heads * n.headWidth

@@ -97,6 +97,7 @@ export const cases: ReadonlyArray<AnyCase> = [
   ...[1, 37, 5000].flatMap((count) => [
     one("fill", { count }, { value: 0.3 }),
     one("add", { count }, {}),
+    one("gelu", { count }, {}),
     one("gradientNorm", { count }, {}),
     one("adamw", { count, decayCount: count >> 1, form: 0 }, { ...adam, maxNorm: 0 }),
     one("adamw", { count, decayCount: count, form: 1 }, { ...adam, maxNorm: 1 })

@@ -36,16 +36,25 @@ export interface Graph {
   readonly record: (step: () => void) => void
   /** The gradient of a tensor, if something has contributed to it: for a weight, its place in the gradient memory. */
   readonly gradient: (tensor: Tensor) => Tensor | undefined
+  /** Says how to make a tensor a second time in the backward pass, so that it need not be kept until then. Where nothing is recomputed: nothing. */
+  readonly remakable: (tensor: Tensor, remake: () => Tensor) => void
+  /** The tensor, or the same made again. */
+  readonly again: (tensor: Tensor) => Tensor
+  readonly recompute: boolean
   /** Adds a contribution to a tensor's gradient; the first one becomes it. */
   readonly contribute: (tensor: Tensor, contribution: Tensor) => void
   readonly backward: () => void
 }
 
-/** An empty graph. */
-export const make = (): Graph => {
+/**
+ * An empty graph. `recompute` (default false): operations keep less for the backward pass and make it again there (Chen et al. 2016), with
+ * the same bits.
+ */
+export const make = ({ recompute = false }: { readonly recompute?: boolean } = {}): Graph => {
   const launches: Array<TensorLaunch> = []
   const tape: Array<() => void> = []
   const gradients = new Map<Tensor, Tensor>()
+  const remakes = new Map<Tensor, () => Tensor>()
   const arena = (shape: ReadonlyArray<number>, type: "real" | "i32", persistent: boolean): Tensor => ({
     memory: "arena",
     type,
@@ -66,6 +75,12 @@ export const make = (): Graph => {
     },
     gradient: (tensor) =>
       tensor.memory === "weights" ? placed("gradients", tensor.offset!, tensor.shape) : gradients.get(tensor),
+    recompute,
+    remakable: (tensor, remake) => {
+      let made: Tensor | undefined
+      if (recompute) remakes.set(tensor, () => (made ??= remake()))
+    },
+    again: (tensor) => remakes.get(tensor)?.() ?? tensor,
     contribute: (tensor, contribution) => {
       const sum = gradients.get(tensor)
       if (sum === undefined) gradients.set(tensor, contribution)

@@ -36,10 +36,15 @@ export const embedding = (graph: Graph, ids: Tensor, positions: Tensor, tokenTab
 /** Layer normalisation over C, epsilon 1e-5 (GPT-2's). */
 export const layernorm = (graph: Graph, x: Tensor, gamma: Tensor, beta: Tensor) => {
   const { rows, width } = rowsAndWidth(x)
-  const out = graph.tensor(x.shape)
   const mean = graph.tensor([rows])
   const rstd = graph.tensor([rows])
-  graph.emit("layernorm", { x, gamma, beta, out, mean, rstd }, { rows, width }, { epsilon: 1e-5 })
+  const normalized = () => {
+    const out = graph.tensor(x.shape)
+    graph.emit("layernorm", { x, gamma, beta, out, mean, rstd }, { rows, width }, { epsilon: 1e-5 })
+    return out
+  }
+  const out = normalized()
+  graph.remakable(out, normalized)
   graph.record(() => {
     // The gradient that already reached x (the residual branch) is folded in, in place.
     const dResidual = graph.gradient(x)
@@ -83,11 +88,19 @@ export const linear = (
   const n = weight.shape[1]!
   const out = graph.tensor([rows, n])
   const gelu = options.gelu === true
-  const slope = gelu && options.train !== false ? graph.tensor([rows, n]) : undefined
-  if (slope !== undefined) geluSlope.set(out, slope)
+  // The slope; where things are recomputed, what it and the output are made of.
+  const kept = gelu && options.train !== false ? graph.tensor([rows, n]) : undefined
+  if (kept !== undefined) {
+    geluSlope.set(out, kept)
+    graph.remakable(out, () => {
+      const again = graph.tensor([rows, n])
+      graph.emit("gelu", { x: kept, out: again, slope: kept }, { count: again.elements }, {})
+      return again
+    })
+  }
   graph.emit(
     "matmul",
-    { a: x, b: weight, bias, residual: options.residual, slope, out },
+    { a: x, b: weight, bias, residual: options.residual, ...(graph.recompute ? { pre: kept } : { slope: kept }), out },
     {
       m: rows,
       n,
@@ -104,7 +117,7 @@ export const linear = (
     graph.emit("biasGradient", { dOut, dBias: graph.gradient(bias)! }, { rows, width: n }, {})
     graph.emit(
       "matmul",
-      { a: x, b: dOut, out: graph.gradient(weight)!, bias: undefined, residual: undefined, slope: undefined },
+      { a: graph.again(x), b: dOut, out: graph.gradient(weight)! },
       { m: k, n, k: rows, transposeA: 1, transposeB: 0, accumulate: 1, activation: Activation.none },
       {}
     )
@@ -112,7 +125,7 @@ export const linear = (
     const dx = graph.tensor(x.shape)
     graph.emit(
       "matmul",
-      { a: dOut, b: weight, out: dx, bias: undefined, residual: undefined, slope: xSlope },
+      { a: dOut, b: weight, out: dx, slope: xSlope },
       {
         m: rows,
         n: k,

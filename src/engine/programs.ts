@@ -39,9 +39,25 @@ const trunk = (
     train
   )
 
-/** Forward and backward of a loss linear in the log-probabilities, in one program. */
-export const languageModel = (config: ModelConfig, extent: Extent, real: Real) => {
-  const graph = Graph.make()
+/** Bytes of weights, gradients, moments and kept activations from which on a backward pass makes cheap activations again. */
+const recomputeFrom = 2 ** 31
+
+const recomputes = (config: ModelConfig, { batch, length }: Extent, real: Real): boolean => {
+  const activations = batch * length * config.width * 16 * config.layers
+  return (4 * layout(config).count + activations) * Plan.elementBytes("real", real) > recomputeFrom
+}
+
+/**
+ * Forward and backward of a loss linear in the log-probabilities, in one program. `recompute` (default: where state and activations take
+ * over 2 GiB) makes layernorms' and GELUs' outputs again in the backward pass instead of keeping them, with the same bits.
+ */
+export const languageModel = (
+  config: ModelConfig,
+  extent: Extent,
+  real: Real,
+  recompute: boolean = recomputes(config, extent, real)
+) => {
+  const graph = Graph.make({ recompute })
   const ports = { ...inputs(graph, extent), targets: graph.port([extent.batch * extent.length], "i32") }
   const model = trunk(graph, config, extent, ports, true)
   const head = operations.lmHeadLoss(graph, model.hidden, model.weight("wte.weight"), ports.targets)
@@ -61,7 +77,7 @@ export interface Heads {
  * the launches before `forwardEnd` are the forward pass, those from it on the backward pass.
  */
 export const statistics = (config: ModelConfig, extent: Extent, heads: Heads, train: boolean, real: Real) => {
-  const graph = Graph.make()
+  const graph = Graph.make({ recompute: train && recomputes(config, extent, real) })
   const ports = inputs(graph, extent)
   const model = trunk(graph, config, extent, ports, train)
   const scalar = heads.scalar

@@ -82,7 +82,11 @@ layer(cpu({ threads: 1, real: "f32" }))("matmul in f32", (it) => {
           const forward = yield* run("matmul", { a, b, bias, slope: zeros(m * n), out }, withGelu, {})
           close(forward.slope, biased.map(geluSlope), tolerance, "slope")
           close(forward.out, biased.map(gelu), tolerance, "gelu")
-          sameBits((yield* run("matmul", { a, b, bias, out }, withGelu, {})).out, forward.out, "gelu without slope")
+          const kept = yield* run("matmul", { a, b, bias, pre: zeros(m * n), out }, withGelu, {})
+          sameBits(kept.out, forward.out, "gelu without slope")
+          const again = yield* run("gelu", { x: kept.pre, out, slope: kept.pre }, { count: m * n }, {})
+          sameBits(again.out, forward.out, "gelu again")
+          sameBits(again.slope, forward.slope, "its slope, in place")
 
           const back = yield* run(
             "matmul",

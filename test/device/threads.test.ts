@@ -71,6 +71,7 @@ const cases: Cases = {
     { m: rows, n: vocabulary, k: width, transposeA: 0, transposeB: 0, accumulate: 0, activation: Activation.gelu },
     {}
   ],
+  gelu: [{ x: random(1, count), out: zeros(count), slope: zeros(count) }, { count }, {}],
   biasGradient: [{ dOut: x, dBias: perWidth() }, row, {}],
   attention: [{ qkv, out: zeros(tokens * 60), logSumExp: zeros(tokens * 5) }, attention, {}],
   attentionGradient: [

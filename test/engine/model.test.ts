@@ -5,6 +5,7 @@ import { pad, targetCount } from "../../src/engine/batch.ts"
 import { generate } from "../../src/engine/generate.ts"
 import { initialize, layout, type ModelConfig, type Weights, withScalarHead } from "../../src/engine/model.ts"
 import { adamW } from "../../src/engine/optimizer.ts"
+import * as Programs from "../../src/engine/programs.ts"
 import { philox } from "../../src/engine/random.ts"
 import * as Session from "../../src/engine/session.ts"
 
@@ -169,6 +170,35 @@ describe("model", () => {
     assert.deepStrictEqual(two.values, one.values)
     assert.deepStrictEqual(four.values, one.values)
   })
+
+  it.effect("recomputed activations: the same gradients bit for bit, in a smaller arena", () =>
+    Effect.gen(function* () {
+      const batch = ragged(tiny.vocabulary, [30, 17, 48, 5])
+      const gradients = Effect.fnUntraced(function* (recompute: boolean) {
+        const session = yield* Session.make(initialize(tiny, 2))
+        const { plan, ports } = Programs.languageModel(tiny, batch, session.real, recompute)
+        const loaded = yield* session.load(plan)
+        const rows = batch.batch * batch.length
+        yield* loaded.write(
+          ports.positions,
+          Int32Array.from({ length: rows }, (_, i) => i % batch.length)
+        )
+        yield* loaded.write(ports.ids, batch.tokens)
+        yield* loaded.write(ports.targets, batch.targets)
+        yield* loaded.write(
+          ports.dLogProbability,
+          Float64Array.from(batch.targets, (t) => (t < 0 ? 0 : -1))
+        )
+        yield* (yield* loaded.executable("languageModel")).run()
+        return { values: yield* session.gradients, arenaBytes: plan.arenaBytes }
+      })
+      const kept = yield* gradients(false)
+      const again = yield* gradients(true)
+      assert.deepStrictEqual(again.values, kept.values)
+      assert.isAbove(Math.max(...kept.values), 0)
+      assert.isBelow(again.arenaBytes, 0.8 * kept.arenaBytes)
+    }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 2 })))
+  )
 
   it.effect("going on from saved weights and moments gives the same bits", () =>
     Effect.gen(function* () {

@@ -87,19 +87,19 @@ void run_attention(const Launch& l, Worker& worker) {
   const Forward f(s, reinterpret_cast<real*>(worker.ownScratch));
   const long panels = (s.length + NR - 1) / NR;
   const real scale = real(1) / std::sqrt(real(s.width));
-  long gathered = -1;
+  long gatheredHead = -1, gathered = 0;
   forTasks(worker, s.batch * s.heads * panels, [&](long task) {
-    // The panels with the most keys come first, so that what is gathered for one serves the next of its head.
+    // The panels with the most keys come first, so that what is gathered for one mostly serves the next of its head.
     const long head = task / panels, b = head / s.heads, h = head % s.heads;
     const long query = (panels - 1 - task % panels) * NR;
     const long queries = s.length - query < NR ? s.length - query : NR, keys = query + queries;
     const real* qkv = l.r(b_qkv) + b * s.length * s.row() + h * s.width;
-    if (gathered != head) {
-      for (long t = 0; t < keys; t++) {
-        memcpy(f.keys + t * s.width, qkv + t * s.row() + s.channels(), size_t(s.width) * sizeof(real));
-        memcpy(f.values + t * s.width, qkv + t * s.row() + 2 * s.channels(), size_t(s.width) * sizeof(real));
-      }
-      gathered = head;
+    if (gatheredHead != head) gathered = 0;
+    gatheredHead = head;
+    for (; gathered < keys; gathered++) {
+      const real* row = qkv + gathered * s.row() + s.channels();
+      memcpy(f.keys + gathered * s.width, row, size_t(s.width) * sizeof(real));
+      memcpy(f.values + gathered * s.width, row + s.channels(), size_t(s.width) * sizeof(real));
     }
     if (queries < NR) memset(f.queries, 0, size_t(s.width * NR) * sizeof(real));
     transpose(qkv + query * s.row(), s.row(), queries, s.width, f.queries, NR, scale);

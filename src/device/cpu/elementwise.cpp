@@ -1,4 +1,4 @@
-// Fill, add, and the column sums of a bias's gradient.
+// Fill, add, GELU, and the column sums of a bias's gradient.
 #include "launch.h"
 
 namespace {
@@ -32,6 +32,20 @@ void run_add(const Launch& l, Worker& worker) {
   });
 }
 Scratch scratch_add(const Launch&, int) { return {}; }
+
+void run_gelu(const Launch& l, Worker& worker) {
+  using namespace kernel_gelu;
+  const real* x = l.r(b_x);
+  real *out = l.r(b_out), *slopes = l.r(b_slope);
+  forRanges(worker, l.integers[i_count], [&](long from, long to) {
+    for (long i = from; i < to; i += VL) {
+      vec slope;
+      storePart(out + i, gelu(loadPart(x + i, to - i), slope), to - i);
+      storePart(slopes + i, slope, to - i);
+    }
+  });
+}
+Scratch scratch_gelu(const Launch&, int) { return {}; }
 
 void run_biasGradient(const Launch& l, Worker& worker) {
   using namespace kernel_biasGradient;

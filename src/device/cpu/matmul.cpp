@@ -71,7 +71,7 @@ void strip(const Gemm& g, long i0, long rows, const real* a, long j0, const real
   const long width = g.n - j0 < NR ? g.n - j0 : NR;
   const bool fresh = k0 == 0 && !g.accumulate, last = k0 + depth == g.k;
   const bool plain = g.bias == nullptr && g.residual == nullptr && g.activation == activation_none;
-  const real* const other = !last ? nullptr : g.residual != nullptr ? g.residual : g.slope;
+  const real* const other = !last ? nullptr : g.residual != nullptr ? g.residual : g.slope != nullptr ? g.slope : g.pre;
   for (long i = 0; i < rows; i += MR, a += MR * depth) {
     const long height = rows - i < MR ? rows - i : MR, at = (i0 + i) * g.strideC + j0;
     real* c = g.c + at;
@@ -102,6 +102,7 @@ void strip(const Gemm& g, long i0, long rows, const real* a, long j0, const real
 template <int ACTIVATION>
 INLINE void finishVector(const Gemm& g, long at, long n, vec value) {
   if constexpr (ACTIVATION == activation_gelu) {
+    if (g.pre != nullptr) storePart(g.pre + at, value, n);
     vec slope;
     value = gelu(value, slope);
     if (g.slope != nullptr) storePart(g.slope + at, slope, n);
@@ -241,6 +242,7 @@ void run_matmul(const Launch& l, Worker& worker) {
   g.strideC = g.n;
   g.bias = l.r(b_bias);
   g.residual = l.r(b_residual);
+  g.pre = l.r(b_pre);
   g.slope = l.r(b_slope);
   g.activation = int(l.integers[i_activation]);
   gemm(worker, g);

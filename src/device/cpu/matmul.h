@@ -13,6 +13,7 @@ struct Gemm {
   bool accumulate = false;
   const real* bias = nullptr;
   const real* residual = nullptr;
+  real* pre = nullptr;
   real* slope = nullptr;
   int activation = activation_none;
 };
