@@ -51,41 +51,6 @@ describe("kill -9", () => {
     assert.deepStrictEqual(fs.readdirSync(path.join(project.store, "resume")), [])
   })
 
-  it("at any instant: no half artifact, no wrong result, and what finished is kept", async () => {
-    const settings = (i: number) => [`add=${i}`, "train.steps=20", "train.milliseconds=1"]
-    let seed = 7
-    const random = () => {
-      seed = (seed * 48271) % 2147483647
-      return seed / 2147483647
-    }
-    let finished = 0
-    let cut = 0
-    for (let i = 0; i < 25; i++) {
-      const wait = random() * 180
-      const { printed } = project.start("run", settings(i % 5), {
-        onEvent: (event, child) => {
-          if (event._tag === "RunStarted") setTimeout(() => child.kill("SIGKILL"), wait)
-        }
-      })
-      if ((await printed).code === 0) finished++
-      else cut++
-      const records = await check(project.store)
-      assert.isAtLeast(records, 0)
-    }
-    assert.isAbove(cut, 5)
-    for (const i of [4]) {
-      const after = await project.run(settings(i))
-      const fresh = await project.run(settings(i), { store: path.join(project.root, `fresh${i}`) })
-      assert.deepStrictEqual(after.outputs, fresh.outputs)
-      assert.deepStrictEqual(
-        after.stages.map(({ artifacts, key }) => ({ artifacts, key })),
-        fresh.stages.map(({ artifacts, key }) => ({ artifacts, key }))
-      )
-      assert.deepStrictEqual(ran(await project.run(settings(i))), [])
-    }
-    assert.isAtLeast(finished + cut, 25)
-  })
-
   it("a second process waits for the stage that the first runs, and reuses it", async () => {
     const settings = ["train.steps=40", "train.milliseconds=5"]
     let second: ReturnType<Project["start"]> | undefined

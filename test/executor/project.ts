@@ -59,6 +59,7 @@ export class Project {
       readonly store?: string
       /** Words before the command line. */
       readonly before?: ReadonlyArray<string>
+      readonly environment?: { readonly [name: string]: string }
       readonly onEvent?: (event: Event, child: ChildProcess) => void
     } = {}
   ): Running {
@@ -74,7 +75,11 @@ export class Project {
     ]
     const child = spawn(program!, args, {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, NODE_COMPILE_CACHE: path.join(tmpdir(), "ptmflow-test-compile-cache") }
+      env: {
+        ...process.env,
+        ...options.environment,
+        NODE_COMPILE_CACHE: path.join(tmpdir(), "ptmflow-test-compile-cache")
+      }
     })
     const events: Array<Event> = []
     let last: unknown

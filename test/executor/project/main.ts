@@ -1,11 +1,14 @@
 /**
  * `node main.ts <plan|run> <pipeline> <store> [path=value ...]`: prints events as JSON lines, and last the report, the plan or the error.
+ * With `PTMFLOW_TEST_KILL="<n> <before|within|after>"` it kills itself at the n-th change of the disk.
  */
 import * as Effect from "effect/Effect"
 import { plan } from "../../../src/executor/plan.ts"
 import { run } from "../../../src/executor/run.ts"
 import * as Pipeline from "../../../src/pipeline/pipeline.ts"
+import { CurrentDisk, nodeDisk } from "../../../src/store/disk.ts"
 import * as Store from "../../../src/store/store.ts"
+import { killingDisk, type When } from "./killing.ts"
 
 const [command, file, folder, ...settings] = process.argv.slice(2)
 const { pipeline } = (await import(`./${file}`)) as { readonly pipeline: Pipeline.Pipeline<unknown, never> }
@@ -22,9 +25,13 @@ const main = Effect.gen(function* () {
   yield* print(command === "plan" ? yield* plan(graph) : yield* run(graph, { onEvent: print }))
 })
 
+const [at, when] = process.env["PTMFLOW_TEST_KILL"]?.split(" ") ?? []
+const disk = at === undefined ? nodeDisk : killingDisk(Number(at), when as When)
+
 const fiber = Effect.runFork(
   main.pipe(
     Effect.provide(Store.layer(folder!)),
+    Effect.provideService(CurrentDisk, disk),
     Effect.catch((error) =>
       Effect.andThen(
         print(error),
