@@ -23,7 +23,7 @@ interface Panel {
 const width = 178
 const height = 120
 const gap = { x: 62, y: 44 }
-const margin = { left: 64, top: 58, right: 16, bottom: 34 }
+const margin = { left: 64, top: 58, right: 24, bottom: 34 }
 
 const measures: ReadonlyArray<{
   readonly heading: string
@@ -83,10 +83,11 @@ const draw = ({ heading, points }: Panel, left: number, top: number, range: read
   const expected = points.flatMap((point) => (point.expected === null ? [] : [[point.x, point.expected] as const]))
   if (expected.length > 0) parts.push(`<path d="${path(expected)}" class="expected"/>`)
   parts.push(`<path d="${path(points.map((point) => [point.x, point.y]))}" class="measured"/>`)
-  for (const point of points) {
+  for (const [i, point] of points.entries()) {
+    const anchor = i === 0 ? "start" : i === points.length - 1 ? "end" : "middle"
     parts.push(`<circle cx="${x(point.x).toFixed(1)}" cy="${y(point.y).toFixed(1)}" r="3"/>`)
     parts.push(
-      `<text x="${x(point.x).toFixed(1)}" y="${(y(point.y) - 7).toFixed(1)}" text-anchor="middle" class="value">${short(point.y)}</text>`
+      `<text x="${x(point.x).toFixed(1)}" y="${(y(point.y) - 7).toFixed(1)}" text-anchor="${anchor}" class="value">${short(point.y)}</text>`
     )
   }
   return parts.join("\n")
