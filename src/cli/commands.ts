@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
@@ -50,8 +51,8 @@ const plan = Command.make(
 ).pipe(
   Command.withShortDescription("Show what a run would do, and why, without running anything"),
   Command.withDescription(
-    "Shows for each stage whether its result is there (✓), whether it runs (●), and whether it may be reused because a stage before it may give the same bytes again (○); and the reasons: " +
-      "which parameter, code or input changed, from what to what.\n\n" +
+    "Shows for each stage whether its result is there (✓), whether it runs (●), and whether it may be reused because a stage before it may give the same bytes again (○); what it took last time; and the reasons: " +
+      "which parameter, code, package or input changed, from what to what, or the stage upstream that is the first cause. why and why-not go deeper.\n\n" +
       "Exit code: 0 when there is nothing to do, 2 when a stage runs or may run, 1 on an error."
   ),
   Command.withExamples([
@@ -61,6 +62,50 @@ const plan = Command.make(
       description: "what a change of a parameter would cost"
     }
   ])
+)
+
+const ofStage = {
+  pipeline: flags.pipeline,
+  stage: Argument.String("stage").pipe(Argument.withDescription("A stage of it, as plan names it")),
+  set: flags.set,
+  device: flags.device,
+  threads: flags.threads,
+  store: flags.store,
+  json: flags.json("Prints what is known as JSON")
+}
+
+const why = Command.make("why", ofStage, (input) => from(async () => (await import("./why.ts")).why(input))).pipe(
+  Command.withShortDescription("Say why a stage runs, may run or is reused"),
+  Command.withDescription(
+    "Says why a run would reuse a stage or not: the smallest parts of its key that changed, from what to what, the way from the first cause upstream, the result that it has or had last and why it ran then, and what its key is made of.\n\n" +
+      "Exit code: 0 when the stage is reused, 2 when it runs or may run, 1 on an error."
+  ),
+  Command.withExamples([{ command: "ptmflow why pipelines/chatgpt.ts ppo.3 --set sft.epochs=3" }])
+)
+
+const whyNot = Command.make("why-not", ofStage, (input) =>
+  from(async () => (await import("./why.ts")).whyNot(input))
+).pipe(
+  Command.withShortDescription("Say what keeps a stage from being reused"),
+  Command.withDescription(
+    "Compares a stage that is not reused with the results in the store that are nearest to it, of any run and any pipeline, and says all that differs from each.\n\n" +
+      "Exit code: 0 when the stage is reused, 2 when it runs or may run, 1 on an error."
+  ),
+  Command.withExamples([{ command: "ptmflow why-not pipelines/chatgpt.ts pretrain" }])
+)
+
+const lint = Command.make(
+  "lint",
+  { pipeline: flags.pipeline, set: flags.set, store: flags.store, json: flags.json("Prints the findings as JSON") },
+  (input) => from(async () => (await import("./lint.ts")).lint(input))
+).pipe(
+  Command.withShortDescription("Find what operators read that no stage key holds"),
+  Command.withDescription(
+    "Follows the code of each operator of a pipeline and lists, with file and line, where it reads what its stage keys do not hold: files, environment variables, the clock, random numbers without a seed, the network, the machine, other processes, code that is not known before. " +
+      "plan and run refuse such a pipeline. Operators that declare sources may read files. What is in no result is declared on its line, or above it: // ptmflow-allow time: why\n\n" +
+      "Exit code: 0 when there is none, 1 when there is one, or on an error."
+  ),
+  Command.withExamples([{ command: "ptmflow lint pipelines/chatgpt.ts" }])
 )
 
 const status = Command.make("status", { store: flags.store, json: flags.json("Prints the runs as JSON") }, (input) =>
@@ -196,7 +241,7 @@ export const debug = switchFlag("debug", "Shows the stack of an error")
 
 /** `ptmflow` with all its commands. */
 export const ptmflow = Command.make("ptmflow").pipe(
-  Command.withSubcommands([run, plan, status, lineage, generate, show, doctor]),
+  Command.withSubcommands([run, plan, why, whyNot, lint, status, lineage, generate, show, doctor]),
   Command.withGlobalFlags([noColor, debug]),
   Command.withDescription(
     "Write the training of a pre-trained model as a typed dataflow, and run it: cached, resumable, with lineage."

@@ -4,8 +4,8 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { FirstCause, Reason } from "../lineage/reason.ts"
 import { Artifact } from "../operator/artifact.ts"
-import { Reason } from "./reason.ts"
 
 const Metrics = Schema.Record(Schema.String, Schema.Number)
 
@@ -17,12 +17,13 @@ export const RunStarted = Schema.TaggedStruct("RunStarted", {
   time: Schema.Number
 })
 
-/** One stage of the plan; `seconds` is what it took last time. */
+/** One stage of the plan; `cause` is why the stages before it run, where that alone is why; `seconds` is what it took last time. */
 export const StagePlanned = Schema.TaggedStruct("StagePlanned", {
   stage: Schema.String,
   operator: Schema.String,
   action: Schema.Literals(["reuse", "run", "maybe"]),
   reasons: Schema.Array(Reason),
+  cause: Schema.optionalKey(FirstCause),
   seconds: Schema.optionalKey(Schema.Number)
 })
 

@@ -5,17 +5,18 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { FirstCause, Reason } from "../lineage/reason.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import type { Graph } from "../pipeline/graph.ts"
 import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
-import { type PlanError, type Prepared, prepare } from "./prepare.ts"
-import { Reason } from "./reason.ts"
+import { type PlanError, type Prepared, type PreparedStage, prepare } from "./prepare.ts"
 import { type History, historyOf, type Resolution, resolvePending, resolveStage } from "./resolve.ts"
 
 /**
  * What will happen to one stage. `maybe`: a stage before it runs, and if that gives the same bytes as some run before, this one is
- * reused. `seconds` is what it took last time.
+ * reused. `reasons` are the smallest parts of its key that changed, and the inputs that it waits for; where there are only such, `cause` is why.
+ * `seconds` is what it took last time.
  */
 export const StagePlan = Schema.Struct({
   stage: Schema.String,
@@ -23,12 +24,17 @@ export const StagePlan = Schema.Struct({
   action: Schema.Literals(["reuse", "run", "maybe"]),
   key: Schema.optionalKey(Schema.String),
   reasons: Schema.Array(Reason),
+  cause: Schema.optionalKey(FirstCause),
   seconds: Schema.optionalKey(Schema.Number)
 })
 export type StagePlan = typeof StagePlan.Type
 
-/** The stages in an order of running. `seconds` is the sum of what stages that run, or may run, took last time. */
+/**
+ * The stages in an order of running. `seconds` is the sum of what stages that run, or may run, took last time. This is what `plan --json` prints;
+ * `format` counts up when a field changes its meaning or goes, not when one is added.
+ */
 export const Plan = Schema.Struct({
+  format: Schema.Literal(1),
   pipeline: Schema.String,
   stages: Schema.Array(StagePlan),
   seconds: Schema.Number
@@ -54,37 +60,69 @@ export interface PlannedStage {
 /** Plans prepared stages, each after its inputs. */
 export const planStages = ({ code, stages }: Prepared, history: History): ReadonlyArray<PlannedStage> => {
   const results = new Map<string, { readonly [port: string]: Artifact }>()
-  return stages.map((stage) => {
-    const { inputs, name: stageName, operator } = stage.node
+  /** Of stages that are due, the place of the earliest at or above them that has reasons of its own. */
+  const origins = new Map<string, number>()
+  const planned: Array<PlannedStage> = []
+  for (const stage of stages) {
+    const { inputs, name, operator } = stage.node
+    const about = { stage: name, operator: operator.name }
     const known = Object.fromEntries(
       Object.entries(inputs).map(([port, source]) => [port, results.get(source.stage)?.[source.port]])
     )
-    const planned = (plan: Omit<StagePlan, "stage" | "operator">): StagePlan => ({
-      stage: stageName,
-      operator: operator.name,
-      ...plan
-    })
-    if (Object.values(known).every((artifact) => artifact !== undefined)) {
-      const found = resolveStage(stage, known as { readonly [port: string]: Artifact }, history, code)
-      if (found.action === "reuse") {
-        results.set(stageName, found.record.outputs)
-        return {
-          plan: planned({ action: "reuse", key: found.key, reasons: [], seconds: found.record.seconds }),
-          reused: found
-        }
-      }
-      const { key, latest, reasons } = found
-      return { plan: planned({ action: "run", key, reasons, ...lastTime(latest) }), reused: undefined }
+    const found = resolve(stage, known, history, code)
+    if (found.action === "reuse") {
+      const { key, record } = found
+      results.set(name, record.outputs)
+      const plan = { ...about, action: "reuse" as const, key, reasons: [], seconds: record.seconds }
+      planned.push({ plan, reused: found })
+      continue
     }
-    const { certain, latest, reasons } = resolvePending(stage, known, history, code)
-    return { plan: planned({ action: certain ? "run" : "maybe", reasons, ...lastTime(latest) }), reused: undefined }
-  })
+    const { action, key, latest, reasons } = found
+    const own = reasons.some(isOwn)
+    const above = Object.values(inputs).flatMap(({ stage }) => origins.get(stage) ?? [])
+    const origin = own ? planned.length : Math.min(...above)
+    origins.set(name, origin)
+    const first = own ? undefined : planned[origin]!.plan
+    const plan: StagePlan = {
+      ...about,
+      action,
+      ...(key === undefined ? {} : { key }),
+      reasons,
+      ...(first === undefined ? {} : { cause: { stage: first.stage, message: first.reasons.find(isOwn)!.message } }),
+      ...(latest === undefined ? {} : { seconds: latest.seconds })
+    }
+    planned.push({ plan, reused: undefined })
+  }
+  return planned
 }
 
-const lastTime = (latest: { readonly seconds: number } | undefined) =>
-  latest === undefined ? {} : { seconds: latest.seconds }
+/** Whether a reason is of the stage itself, and not only that a stage before it runs. */
+const isOwn = ({ kind }: Reason): boolean => kind !== "input-pending"
+
+type Found =
+  | Extract<Resolution, { readonly action: "reuse" }>
+  | {
+      readonly action: "run" | "maybe"
+      readonly key: string | undefined
+      readonly reasons: ReadonlyArray<Reason>
+      readonly latest: { readonly seconds: number } | undefined
+    }
+
+const resolve = (
+  stage: PreparedStage,
+  inputs: { readonly [port: string]: Artifact | undefined },
+  history: History,
+  code: Prepared["code"]
+): Found => {
+  if (Object.values(inputs).every((artifact) => artifact !== undefined)) {
+    return resolveStage(stage, inputs as { readonly [port: string]: Artifact }, history, code)
+  }
+  const { certain, latest, reasons } = resolvePending(stage, inputs, history, code)
+  return { action: certain ? "run" : "maybe", key: undefined, reasons, latest }
+}
 
 const planOf = (pipeline: string, planned: ReadonlyArray<PlannedStage>): Plan => ({
+  format: 1,
   pipeline,
   stages: planned.map(({ plan }) => plan),
   seconds: planned.reduce((sum, { plan }) => sum + (plan.action === "reuse" ? 0 : (plan.seconds ?? 0)), 0)

@@ -4,9 +4,9 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { Reason } from "../lineage/reason.ts"
 import { StageFailure } from "../lineage/record.ts"
 import { Artifact } from "../operator/artifact.ts"
-import { Reason } from "./reason.ts"
 
 /** What became of one stage. `resumedFrom` is the step of the resume point that it went on from. */
 export const StageReport = Schema.Struct({

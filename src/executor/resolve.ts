@@ -3,6 +3,8 @@
  *
  * @since 0.1.0
  */
+
+import type { Reason } from "../lineage/reason.ts"
 import type { StageRecord } from "../lineage/record.ts"
 import { bindingOf, runRecords, stageHeads, stageRecord } from "../lineage/records.ts"
 import type { Artifact } from "../operator/artifact.ts"
@@ -11,7 +13,6 @@ import type { Store } from "../store/store.ts"
 import { changes } from "./explain.ts"
 import { keyOf, preimageOf, recipeOf } from "./key.ts"
 import type { Prepared, PreparedStage } from "./prepare.ts"
-import type { Reason } from "./reason.ts"
 
 /** The records of past runs, as the stages of one pipeline ask for them. */
 export interface History {
@@ -141,4 +142,4 @@ const whyChanged = (
 ): ReadonlyArray<Reason> =>
   latest === undefined
     ? [{ kind: "never-ran", place: "stage", message: "it never ran" }]
-    : changes(latest.preimage, preimage, code.tree, pending)
+    : changes(latest.preimage, preimage, code, pending)

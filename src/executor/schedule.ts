@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
+import type { Reason } from "../lineage/reason.ts"
 import type { Preimage, StageFailure, StageRecord } from "../lineage/record.ts"
 import { addStage } from "../lineage/records.ts"
 import type { Artifact } from "../operator/artifact.ts"
@@ -20,7 +21,6 @@ import { execute } from "./execute.ts"
 import { failureOf } from "./failure.ts"
 import { recipeOf } from "./key.ts"
 import { changedSources, type Prepared, type PreparedStage } from "./prepare.ts"
-import type { Reason } from "./reason.ts"
 import { type History, type Resolution, resolveStage } from "./resolve.ts"
 
 interface Done {
@@ -189,6 +189,7 @@ const make = Effect.fnUntraced(function* <R>(
     key,
     recipe: recipeOf(preimage),
     preimage,
+    reasons,
     run,
     pipeline,
     stage: name,

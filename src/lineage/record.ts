@@ -6,6 +6,7 @@
 import * as Schema from "effect/Schema"
 import { Artifact } from "../operator/artifact.ts"
 import { Holder } from "../store/holder.ts"
+import { Reason } from "./reason.ts"
 
 /** A file outside the store that was read: its name as the operator let it out, and the SHA-256 of its bytes. */
 export const SourceDigest = Schema.Struct({ name: Schema.String, digest: Schema.String })
@@ -32,12 +33,13 @@ export type Preimage = typeof Preimage.Type
 
 /**
  * The stage with `key` gave `outputs`. `recipe` is the digest of the preimage without its inputs; `inputs` says which key and port
- * each input came from; `time` (of the start) is milliseconds since 1970; `metrics` are the last values that the operator reported.
+ * each input came from; `reasons` why it ran; `time` (of the start) is milliseconds since 1970; `metrics` are the last values that the operator reported.
  */
 export const StageRecord = Schema.Struct({
   key: Schema.String,
   recipe: Schema.String,
   preimage: Preimage,
+  reasons: Schema.Array(Reason),
   run: Schema.String,
   pipeline: Schema.String,
   stage: Schema.String,

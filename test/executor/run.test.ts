@@ -313,17 +313,17 @@ describe("run", () => {
     )
   )
 
-  it.effect("a pipeline that accepts any numerics shares its results with every device (row 7)", () =>
+  it.live("a pipeline that accepts any numerics shares its results with every device (row 7)", () =>
     inNewStore(
       Effect.gen(function* () {
         const shape = { kind: "cpu", description: "a device" } as unknown as Device["Service"]
-        const runOn = (pipeline: Pipeline.Pipeline<unknown, Device>, numerics: string) =>
-          Effect.provideService(start(pipeline), Device, { ...shape, numerics: Effect.succeed(numerics) })
         const made = (numerics: "same" | "any") =>
           Pipeline.make(numerics, { numerics }, (p) => {
             const { n } = p.add(constant)
             return { n: p.add(onDevice, { inputs: { n } }).n }
           })
+        const runOn = (pipeline: ReturnType<typeof made>, numerics: string) =>
+          Effect.provideService(start(pipeline), Device, { ...shape, numerics: Effect.succeed(numerics) })
         assert.deepStrictEqual(ran(yield* runOn(made("any"), "n1")), ["constant", "onDevice"])
         assert.deepStrictEqual(ran(yield* runOn(made("any"), "n2")), [])
         assert.deepStrictEqual(ran(yield* runOn(made("same"), "n2")), ["onDevice"])

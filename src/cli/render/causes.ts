@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { Reason } from "../../executor/reason.ts"
+import type { Reason } from "../../lineage/reason.ts"
 
 type Planned = { readonly action: "reuse" | "run" | "maybe"; readonly reasons: ReadonlyArray<Reason> }
 

@@ -16,6 +16,12 @@ import { cut, printable, wrap } from "./width.ts"
 export const planLines = (graph: Graph<unknown>, plan: Plan, view: View): ReadonlyArray<string> => {
   const { style } = view
   const plans = new Map(plan.stages.map((stage) => [stage.stage, stage]))
+  /** What reused stages took when they ran, where that is worth saying. */
+  const saved = (row: Row): string => {
+    const stages = row.stages.flatMap((stage) => plans.get(stage) ?? [])
+    const seconds = stages.reduce((sum, { action, seconds = 0 }) => sum + (action === "reuse" ? seconds : 0), 0)
+    return seconds >= 1 ? `saves ${duration(seconds)}` : ""
+  }
   const note = (row: Row) => {
     const stages = row.stages.flatMap((stage) => plans.get(stage) ?? [])
     const due = stages.filter(({ action }) => action !== "reuse")
@@ -26,13 +32,18 @@ export const planLines = (graph: Graph<unknown>, plan: Plan, view: View): Readon
     const time = seconds.length === 0 ? "" : `~${duration(seconds.reduce((sum, each) => sum + each, 0))}`
     const reasons = due.flatMap((stage) => stage.reasons)
     const causes = reasons.filter(({ kind }) => kind !== "input-pending" && kind !== "never-ran")
+    const because = [...new Set(due.flatMap(({ cause }) => cause?.stage ?? []))]
+    const after =
+      causes.length > 0 || because.length === 0
+        ? ""
+        : `because of ${because.slice(0, 2).join(", ")}${because.length > 2 ? " and others" : ""}`
     const never = reasons.some(({ kind }) => kind === "never-ran") && due.length > 0 ? "never ran" : ""
     const texts = [...new Set(causes.map(({ message }) => message))]
     const below = texts.flatMap((message) => wrap(printable(message), view.columns - 6).map(style.due))
     const most = 6
     return {
       sign,
-      end: [some, never, time].filter((part) => part !== "").map(style.faint),
+      end: [some, never, time, saved(row), after].filter((part) => part !== "").map(style.faint),
       below: below.length <= most ? below : [...below.slice(0, most), style.faint(`and ${below.length - most} more`)]
     }
   }

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type { Event } from "../../executor/event.ts"
-import type { Reason } from "../../executor/reason.ts"
+import type { Reason } from "../../lineage/reason.ts"
 import type { Graph } from "../../pipeline/graph.ts"
 import { type Block, outline, roundOf } from "./outline.ts"
 

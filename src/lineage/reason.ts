@@ -16,6 +16,7 @@ export const Reason = Schema.Struct({
     "version",
     "parameter",
     "code",
+    "package",
     "input",
     "input-pending",
     "port",
@@ -30,3 +31,7 @@ export const Reason = Schema.Struct({
   message: Schema.String
 })
 export type Reason = typeof Reason.Type
+
+/** The first stage upstream that has reasons of its own, and the first of those in words. */
+export const FirstCause = Schema.Struct({ stage: Schema.String, message: Schema.String })
+export type FirstCause = typeof FirstCause.Type
