@@ -7,6 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { layout, ModelConfig, type Weights } from "../src/engine/model.ts"
 import type { OptimizerState } from "../src/engine/optimizer.ts"
 import * as Safetensors from "../src/engine/safetensors.ts"
@@ -32,22 +33,32 @@ const tensors = (config: ModelConfig, values: Float32Array, prefix = ""): Readon
     values: values.subarray(offset, offset + size(shape))
   }))
 
-const flat = (config: ModelConfig, from: ReadonlyMap<string, Safetensors.NamedTensor>, prefix = ""): Float32Array => {
+/** So many values are copied before others get their turn. */
+const SLICE = 1024 * 1024
+
+const flat = Effect.fnUntraced(function* (
+  config: ModelConfig,
+  from: ReadonlyMap<string, Safetensors.NamedTensor>,
+  prefix = ""
+) {
   const { count, parameters } = layout(config)
   const values = new Float32Array(count)
   for (const { name, offset, shape } of parameters) {
     const tensor = from.get(`${prefix}${name}`)
     if (tensor === undefined || tensor.shape.join() !== shape.join()) {
       const found = tensor === undefined ? "nothing" : `shape [${tensor.shape.join(", ")}]`
-      throw new Safetensors.SafetensorsError({
+      return yield* new Safetensors.SafetensorsError({
         place: `${prefix}${name}`,
         message: `expected shape [${shape.join(", ")}], found ${found}`
       })
     }
-    values.set(tensor.values, offset)
+    for (let at = 0; at < tensor.values.length; at += SLICE) {
+      values.set(tensor.values.subarray(at, at + SLICE), offset + at)
+      yield* Effect.yieldNow
+    }
   }
   return values
-}
+})
 
 const ConfigFile = Schema.fromJsonString(
   Schema.Struct({
@@ -67,15 +78,19 @@ const encode = Effect.fnUntraced(function* (value: Checkpoint, sink: BlobSink) {
   })
   const parts: Record<string, { readonly digest: string; readonly bytes: number }> = {
     "config.json": yield* sink.put(new TextEncoder().encode(config)),
-    "model.safetensors": yield* sink.put(Safetensors.encode(tensors(weights.config, weights.values), { format: "pt" })),
+    "model.safetensors": yield* sink.put(
+      Stream.fromIterable(Safetensors.encode(tensors(weights.config, weights.values), { format: "pt" }))
+    ),
     ...tokenizerArtifact.parts
   }
   if (optimizer !== undefined) {
     parts["optimizer.safetensors"] = yield* sink.put(
-      Safetensors.encode([
-        ...tensors(weights.config, optimizer.firstMoment, "m."),
-        ...tensors(weights.config, optimizer.secondMoment, "v.")
-      ])
+      Stream.fromIterable(
+        Safetensors.encode([
+          ...tensors(weights.config, optimizer.firstMoment, "m."),
+          ...tensors(weights.config, optimizer.secondMoment, "v.")
+        ])
+      )
     )
   }
   const artifact: Artifact = {
@@ -97,30 +112,31 @@ const decode = Effect.fnUntraced(function* (artifact: Artifact, source: BlobSour
       ? Effect.fail(new ArtifactError({ place: `checkpoint ${artifact.digest}`, message: `it has no part ${name}` }))
       : source.bytes(blob)
   }
-  const reading = <A>(name: string, read: () => A) =>
-    Effect.try({
-      try: read,
-      catch: (cause) => new ArtifactError({ place: `checkpoint ${artifact.digest}, ${name}`, message: String(cause) })
-    })
+  const place = `checkpoint ${artifact.digest}`
+  const read = Effect.fnUntraced(function* (name: string, prefixes: ReadonlyArray<string>) {
+    const bytes = yield* part(name)
+    return yield* Effect.try({ try: () => Safetensors.decode(bytes), catch: (cause) => cause }).pipe(
+      Effect.flatMap((found) => Effect.forEach(prefixes, (prefix) => flat(config.model, found, prefix))),
+      Effect.mapError((cause) => new ArtifactError({ place: `${place}, ${name}`, message: String(cause) }))
+    )
+  })
   const text = new TextDecoder().decode(yield* part("config.json"))
-  const config = yield* reading("config.json", () => Schema.decodeUnknownSync(ConfigFile)(text))
-  const model = yield* part("model.safetensors")
-  const values = yield* reading("model.safetensors", () => flat(config.model, Safetensors.decode(model)))
+  const config = yield* Effect.mapError(
+    Schema.decodeUnknownEffect(ConfigFile)(text),
+    (cause) => new ArtifactError({ place: `${place}, config.json`, message: String(cause) })
+  )
+  const [values] = yield* read("model.safetensors", [""])
   const tokenizer = yield* TokenizerPort.decode(
     { kind: "tokenizer", digest: "", parts: artifact.parts, meta: {} },
     source
   )
   let optimizer: OptimizerState | undefined
   if (config.optimizerStep !== null) {
-    const step = config.optimizerStep
-    const bytes = yield* part("optimizer.safetensors")
-    optimizer = yield* reading("optimizer.safetensors", () => {
-      const read = Safetensors.decode(bytes)
-      return { firstMoment: flat(config.model, read, "m."), secondMoment: flat(config.model, read, "v."), step }
-    })
+    const [firstMoment, secondMoment] = yield* read("optimizer.safetensors", ["m.", "v."])
+    optimizer = { firstMoment: firstMoment!, secondMoment: secondMoment!, step: config.optimizerStep }
   }
   const checkpoint: Checkpoint = {
-    weights: { config: config.model, values },
+    weights: { config: config.model, values: values! },
     tokenizer,
     optimizer,
     state: config.state ?? undefined

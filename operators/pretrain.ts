@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { targetCount } from "../src/engine/batch.ts"
-import { initialize, type ModelConfig } from "../src/engine/model.ts"
+import { initializeInTurns, type ModelConfig } from "../src/engine/model.ts"
 import { adamW, learningRate } from "../src/engine/optimizer.ts"
 import * as Session from "../src/engine/session.ts"
 import * as Operator from "../src/operator/operator.ts"
@@ -78,7 +78,8 @@ export const pretrain = Operator.make("pretrain", {
 
     const saved = yield* stage.resume(CheckpointPort)
     const start = Option.isSome(saved) ? saved.value : undefined
-    const session = yield* Session.make(start?.value.weights ?? initialize(config, params.seed), start?.value.optimizer)
+    const weights = start?.value.weights ?? (yield* initializeInTurns(config, params.seed))
+    const session = yield* Session.make(weights, start?.value.optimizer)
     const limit = params.validationWindows === 0 ? Number.POSITIVE_INFINITY : params.validationWindows
     const windows = Windows.consecutive(validation.tokens, params.batch, params.context, limit)
     const validate = Effect.gen(function* () {

@@ -48,6 +48,7 @@ export interface DeviceShape {
   readonly real: Real
   /** Freed with the scope. */
   readonly allocate: (bytes: number) => Effect.Effect<Memory, DeviceError, Scope.Scope>
+  /** The data must stay as it is until it is written: large data is, on another thread. */
   readonly write: (memory: Memory, offset: number, data: ArrayBufferView) => Effect.Effect<void, DeviceError>
   readonly read: (memory: Memory, offset: number, into: ArrayBufferView) => Effect.Effect<void, DeviceError>
   readonly compile: (

@@ -40,11 +40,17 @@ export const philox = (
 export const uniform = (word: number): number => (word >>> 8) * 2 ** -24
 
 /**
- * Fills `into` with normal numbers of mean 0 and the given standard deviation (Box & Muller 1958). Element i is a function of the key
- * and i alone: it comes from counter (floor(i / 4), 0, 0, 0).
+ * Fills `into` from index `from` (a multiple of 4) up to `to` with normal numbers of mean 0 and the given standard deviation (Box & Muller
+ * 1958). Element i is a function of the key and i alone: it comes from counter (floor(i / 4), 0, 0, 0).
  */
-export const normal = (key: readonly [number, number], into: Float32Array | Float64Array, deviation: number): void => {
-  for (let start = 0; start < into.length; start += 4) {
+export const normal = (
+  key: readonly [number, number],
+  into: Float32Array | Float64Array,
+  deviation: number,
+  from = 0,
+  to = into.length
+): void => {
+  for (let start = from; start < to; start += 4) {
     const words = philox(key, [start >>> 2, 0, 0, 0])
     for (let pair = 0; pair < 4; pair += 2) {
       const radius = deviation * Math.sqrt(-2 * Math.log(1 - uniform(words[pair]!)))

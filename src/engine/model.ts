@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { normal } from "./random.ts"
 import { size } from "./tensor.ts"
@@ -112,17 +113,43 @@ export interface Weights {
   readonly values: Float32Array
 }
 
-/** Fresh weights, a function of configuration and seed alone. The padding between parameters is 0. */
-export const initialize = (config: ModelConfig, seed: number): Weights => {
+/** So many values are drawn before others get their turn: a few milliseconds. */
+const SLICE = 32_768
+
+function* initialization(config: ModelConfig, seed: number): Generator<void, Weights> {
   const { count, parameters } = layout(config)
   const values = new Float32Array(count)
-  parameters.forEach((parameter, index) => {
-    const part = values.subarray(parameter.offset, parameter.offset + size(parameter.shape))
-    if ("value" in parameter.initial) part.fill(parameter.initial.value)
-    else normal([seed >>> 0, index], part, parameter.initial.deviation)
-  })
+  for (const [index, { initial, offset, shape }] of parameters.entries()) {
+    const part = values.subarray(offset, offset + size(shape))
+    if ("value" in initial) part.fill(initial.value)
+    else {
+      for (let from = 0; from < part.length; from += SLICE) {
+        normal([seed >>> 0, index], part, initial.deviation, from, Math.min(from + SLICE, part.length))
+        yield
+      }
+    }
+  }
   return { config, values }
 }
+
+/** Fresh weights, a function of configuration and seed alone. The padding between parameters is 0. */
+export const initialize = (config: ModelConfig, seed: number): Weights => {
+  const drawing = initialization(config, seed)
+  for (;;) {
+    const { done, value } = drawing.next()
+    if (done === true) return value
+  }
+}
+
+/** The same weights, with turns for other fibers and the event loop in between: a large model takes seconds. */
+export const initializeInTurns = Effect.fnUntraced(function* (config: ModelConfig, seed: number) {
+  const drawing = initialization(config, seed)
+  for (;;) {
+    const { done, value } = drawing.next()
+    if (done === true) return value
+    yield* Effect.yieldNow
+  }
+})
 
 /** The view of one parameter in a flat buffer. */
 export const parameter = (weights: Weights, name: string): Float32Array => {

@@ -28,33 +28,41 @@ const Header = Schema.fromJsonString(
 )
 const decodeHeader = Schema.decodeUnknownSync(Header)
 
-/** Writes tensors in the order given; the header is padded with spaces to a multiple of 8 bytes. */
-export const encode = (
+/** So many bytes of a file are given at a time. */
+const PIECE = 1024 * 1024
+
+/**
+ * A file of tensors in the order given, piece by piece: pieces of at most 1 MiB that view the values. The header is padded with spaces to a
+ * multiple of 8 bytes.
+ */
+export function* encode(
   tensors: ReadonlyArray<NamedTensor>,
   metadata: Readonly<Record<string, string>> = {}
-): Uint8Array<ArrayBuffer> => {
+): Generator<Uint8Array> {
   let offset = 0
   const header: Record<string, unknown> = Object.keys(metadata).length === 0 ? {} : { __metadata__: metadata }
   for (const { name, shape, values } of tensors) {
     header[name] = { dtype: "F32", shape, data_offsets: [offset, offset + values.byteLength] }
     offset += values.byteLength
   }
-  const json = JSON.stringify(header)
-  const text = new TextEncoder().encode(
-    json.padEnd(json.length + ((8 - (new TextEncoder().encode(json).length % 8)) % 8))
-  )
-  const bytes = new Uint8Array(8 + text.length + offset)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(text.length), true)
-  bytes.set(text, 8)
-  let at = 8 + text.length
+  const json = new TextEncoder().encode(JSON.stringify(header))
+  const text = new Uint8Array(Math.ceil(json.length / 8) * 8).fill(0x20)
+  text.set(json)
+  const length = new Uint8Array(8)
+  new DataView(length.buffer).setBigUint64(0, BigInt(text.length), true)
+  yield length
+  yield text
   for (const { values } of tensors) {
-    bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), at)
-    at += values.byteLength
+    for (let at = 0; at < values.byteLength; at += PIECE) {
+      yield new Uint8Array(values.buffer, values.byteOffset + at, Math.min(PIECE, values.byteLength - at))
+    }
   }
-  return bytes
 }
 
-/** Reads all tensors, by name. Throws SafetensorsError naming the header or the tensor. */
+/**
+ * Reads all tensors, by name; their values view the bytes where they are aligned, and else are copies. Throws SafetensorsError naming the
+ * header or the tensor.
+ */
 export const decode = (bytes: Uint8Array): ReadonlyMap<string, NamedTensor> => {
   const fail = (place: string, message: string) => new SafetensorsError({ place, message })
   if (bytes.byteLength < 8) throw fail("header", `${bytes.byteLength} bytes are too few for a safetensors file`)
@@ -78,10 +86,12 @@ export const decode = (bytes: Uint8Array): ReadonlyMap<string, NamedTensor> => {
     if (to - from !== 4 * count || from < 0 || 8 + length + to > bytes.byteLength) {
       throw fail(name, `bytes ${from}..${to} do not hold shape [${shape.join(", ")}] inside the file`)
     }
-    const start = 8 + length + from
-    // A copy, as the tensor may not be aligned in the file; slice of a Buffer would be a view.
-    const copy = new Uint8Array(bytes.subarray(start, start + 4 * count))
-    tensors.set(name, { name, shape, values: new Float32Array(copy.buffer) })
+    const start = bytes.byteOffset + 8 + length + from
+    const values =
+      start % 4 === 0
+        ? new Float32Array(bytes.buffer, start, count)
+        : new Float32Array(bytes.buffer.slice(start, start + 4 * count))
+    tensors.set(name, { name, shape, values })
   }
   return tensors
 }

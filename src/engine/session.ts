@@ -90,8 +90,8 @@ export const make = Effect.fnUntraced(function* (
 
   const bytes = (elements: number, type: Tensor["type"] = "real") => elements * elementBytes(type, device.real)
   const reals = (n: number): Reals => (device.real === "f32" ? new Float32Array(n) : new Float64Array(n))
-  const encode = (data: ArrayLike<number>): Reals =>
-    device.real === "f32" ? (data instanceof Float32Array ? data : Float32Array.from(data)) : Float64Array.from(data)
+  const single = (data: ArrayLike<number>) => (data instanceof Float32Array ? data : new Float32Array(data))
+  const encode = (data: ArrayLike<number>): Reals => (device.real === "f32" ? single(data) : new Float64Array(data))
 
   const controlElements = 8
   const memories = new Map<string, Memory>()
@@ -258,11 +258,11 @@ export const make = Effect.fnUntraced(function* (
       yield* device.read(control, 0, norm)
       return norm[0]!
     }),
-    weights: Effect.map(readAll("weights"), (values) => ({ config, values: Float32Array.from(values) })),
+    weights: Effect.map(readAll("weights"), (values) => ({ config, values: single(values) })),
     optimizerState: Effect.gen(function* () {
       return {
-        firstMoment: Float32Array.from(yield* readAll("firstMoment")),
-        secondMoment: Float32Array.from(yield* readAll("secondMoment")),
+        firstMoment: single(yield* readAll("firstMoment")),
+        secondMoment: single(yield* readAll("secondMoment")),
         step
       }
     }),

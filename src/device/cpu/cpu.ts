@@ -14,7 +14,7 @@ import { kernels } from "../kernel.ts"
 import { checkLaunch } from "../operands.ts"
 import { probe, probeVersion } from "../probe.ts"
 import { build, libraryPath } from "./build.ts"
-import { load, type Native, type Pointer } from "./native.ts"
+import { load, type Native, type NativeFunction, type Pointer } from "./native.ts"
 import {
   defaultCache,
   findCompiler,
@@ -34,6 +34,30 @@ export interface CpuOptions {
 interface CpuMemory extends Memory {
   readonly pointer: Pointer
 }
+
+/** Moving or clearing fewer bytes holds the event loop for less than a millisecond; what is larger is done on another thread. */
+const large = 1024 * 1024
+
+/** Calls a function of the library on another thread. Interrupting it waits until it has ended: memory must not go before. */
+const elsewhere = <Args extends ReadonlyArray<unknown>, Result>(
+  call: NativeFunction<Args, Result>,
+  ...args: Args
+): Effect.Effect<Result> =>
+  Effect.uninterruptible(
+    Effect.callback((resume) => {
+      call.async(...args, (error, result) => {
+        if (error === null || error === undefined) resume(Effect.succeed(result))
+        else resume(Effect.die(error))
+      })
+    })
+  )
+
+/** Calls a function of the library that takes time in proportion to `bytes`. */
+const called = <Args extends ReadonlyArray<unknown>, Result>(
+  bytes: number,
+  call: NativeFunction<Args, Result>,
+  ...args: Args
+): Effect.Effect<Result> => (bytes < large ? Effect.sync(() => call(...args)) : elsewhere(call, ...args))
 
 const fail = (operation: string, message: string) => new DeviceError({ device: "cpu", operation, message })
 const kernelNames = Object.keys(kernels)
@@ -102,7 +126,8 @@ const make = Effect.fnUntraced(function* (options: CpuOptions) {
       if (offset < 0 || end > memory.bytes) {
         return Effect.fail(fail(operation, `bytes ${offset} to ${end} are not inside a memory of ${memory.bytes}`))
       }
-      return Effect.sync(() => native[operation]((memory as CpuMemory).pointer, offset, data, data.byteLength))
+      const { pointer } = memory as CpuMemory
+      return called(data.byteLength, native[operation], pointer, offset, data, data.byteLength)
     })
 
   const device: DeviceShape = {
@@ -113,14 +138,13 @@ const make = Effect.fnUntraced(function* (options: CpuOptions) {
     allocate: (bytes) =>
       Effect.flatMap(started, ({ native }) =>
         Effect.acquireRelease(
-          Effect.suspend(() => {
-            const pointer = native.allocate(bytes)
+          Effect.flatMap(called(bytes, native.allocate, bytes), (pointer) => {
             const memory: CpuMemory = { bytes, pointer }
             return pointer === null
               ? Effect.fail(fail("allocate", `${bytes} bytes are not to be had: make the model or the batch smaller`))
               : Effect.succeed(memory)
           }),
-          (memory) => Effect.sync(() => native.free(memory.pointer))
+          (memory) => called(bytes, native.free, memory.pointer)
         )
       ),
     write: (memory, offset, data) => transfer("write", memory, offset, data),
@@ -175,7 +199,7 @@ const runProgram = (native: Native, pool: Pointer, compiled: Pointer, program: P
     let interrupted = false
     let onEnd = () => {}
     native.cancelProgram(compiled, 0)
-    native.run(compiled, pool, times, fault, (error, code) => {
+    native.run.async(compiled, pool, times, fault, (error, code) => {
       ended = true
       if (error !== null && error !== undefined) resume(Effect.die(error))
       else if (code === 2) resume(Effect.fail(faultOf(program, fault)))

@@ -9,26 +9,26 @@ import { DeviceError } from "../device.ts"
 /** An address inside the library's world. */
 export type Pointer = { readonly "~pointer": unique symbol } | null
 
-/** See `program.cpp` for what each does. `run` calls back on the event loop; it computes on other threads. */
+/** A function of the library. `async` calls it on another thread and calls back on the event loop; its buffers must live until then. */
+export interface NativeFunction<in Args extends ReadonlyArray<unknown>, out Result> {
+  (...args: Args): Result
+  readonly async: (...args: [...Args, done: (error: unknown, result: Result) => void]) => void
+}
+
+/** See `program.cpp` for what each does. */
 export interface Native {
   readonly createPool: (threads: number) => Pointer
   readonly destroyPool: (pool: Pointer) => void
-  readonly allocate: (bytes: number) => Pointer
-  readonly free: (memory: Pointer) => void
+  readonly allocate: NativeFunction<[bytes: number], Pointer>
+  readonly free: NativeFunction<[memory: Pointer], void>
   readonly address: (memory: Pointer) => bigint
-  readonly write: (memory: Pointer, offset: number, data: ArrayBufferView, bytes: number) => void
-  readonly read: (memory: Pointer, offset: number, into: ArrayBufferView, bytes: number) => void
+  readonly write: NativeFunction<[memory: Pointer, offset: number, data: ArrayBufferView, bytes: number], void>
+  readonly read: NativeFunction<[memory: Pointer, offset: number, into: ArrayBufferView, bytes: number], void>
   readonly createProgram: (words: BigInt64Array, count: number, threads: number) => Pointer
   readonly destroyProgram: (program: Pointer) => void
   /** Sets (1) or clears (0) the flag that stops a run between launches. */
   readonly cancelProgram: (program: Pointer, cancelled: 0 | 1) => void
-  readonly run: (
-    program: Pointer,
-    pool: Pointer,
-    times: number,
-    fault: Int32Array,
-    done: (error: unknown, code: number) => void
-  ) => void
+  readonly run: NativeFunction<[program: Pointer, pool: Pointer, times: number, fault: Int32Array], number>
   /** FLOP/s of fused multiply-adds in registers on one thread. */
   readonly peak: (milliseconds: number) => number
 }
@@ -39,9 +39,6 @@ export const load = (path: string): Effect.Effect<Native, DeviceError> =>
     try: async () => {
       const { default: koffi } = await import("koffi")
       const library = koffi.load(path)
-      const run = library.func(
-        "int32_t ptm_program_run(void *program, void *pool, int64_t times, _Inout_ int32_t *fault)"
-      )
       return {
         createPool: library.func("void *ptm_pool_create(int32_t threads)"),
         destroyPool: library.func("void ptm_pool_destroy(void *pool)"),
@@ -53,7 +50,7 @@ export const load = (path: string): Effect.Effect<Native, DeviceError> =>
         createProgram: library.func("void *ptm_program_create(const int64_t *words, int64_t count, int32_t threads)"),
         destroyProgram: library.func("void ptm_program_destroy(void *program)"),
         cancelProgram: library.func("void ptm_program_cancel(void *program, int32_t cancelled)"),
-        run: run.async,
+        run: library.func("int32_t ptm_program_run(void *program, void *pool, int64_t times, _Inout_ int32_t *fault)"),
         peak: library.func("double ptm_peak(int32_t milliseconds)")
       } as unknown as Native
     },
