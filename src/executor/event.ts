@@ -64,7 +64,7 @@ export const StageProgress = Schema.TaggedStruct("StageProgress", {
   seconds: Schema.Number
 })
 
-/** The result is durable. `seconds` is the whole stage, `runSeconds` the operator's part of it. */
+/** The result is durable. `seconds` is the whole stage, `runSeconds` the operator's part of it; `uncached` says why no other run can reuse it. */
 export const StageFinished = Schema.TaggedStruct("StageFinished", {
   stage: Schema.String,
   operator: Schema.String,
@@ -72,7 +72,8 @@ export const StageFinished = Schema.TaggedStruct("StageFinished", {
   artifacts: Schema.Record(Schema.String, Artifact),
   metrics: Metrics,
   seconds: Schema.Number,
-  runSeconds: Schema.Number
+  runSeconds: Schema.Number,
+  uncached: Schema.optionalKey(Schema.String)
 })
 
 /** The stage failed; what needs it is skipped. `cause` is the error's tag, or `Defect`. */

@@ -8,12 +8,13 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Artifact, ArtifactError } from "../operator/artifact.ts"
-import type { AnyOperator } from "../operator/operator.ts"
+import { type AnyOperator, OperatorError } from "../operator/operator.ts"
 import type { Port } from "../operator/port.ts"
 import { type Progress, Stage } from "../operator/stage.ts"
 import { paramsFromJson } from "../pipeline/settings.ts"
 import { asArtifactError } from "../store/blobs.ts"
 import type { Store } from "../store/store.ts"
+import type { StoreError } from "../store/storeError.ts"
 import { decodeValue, encodeValue } from "./values.ts"
 
 /** All that is needed to run a stage, wherever there is the store and the operator. */
@@ -36,7 +37,13 @@ export const StageResult = Schema.Struct({
 })
 export type StageResult = typeof StageResult.Type
 
-const SavedPoint = Schema.Struct({ step: Schema.Number, artifact: Artifact })
+/** `inputs` are the digests of what the stage was given, `steps` how many it had to do in all, where it had said so. */
+const SavedPoint = Schema.Struct({
+  step: Schema.Number,
+  steps: Schema.optionalKey(Schema.Number),
+  inputs: Schema.Record(Schema.String, Schema.String),
+  artifact: Artifact
+})
 const decodePoint = Schema.decodeUnknownOption(SavedPoint)
 
 /** A report of the operator, or the step that it goes on from. */
@@ -44,12 +51,18 @@ export interface StageUpdate extends Progress {
   readonly resumed?: boolean
 }
 
+/** What whoever runs a stage is told, and what it says: `maySave` whether a resume point would be of what the key says. */
+export interface Watch {
+  readonly onUpdate: (update: StageUpdate) => Effect.Effect<void>
+  readonly maySave: Effect.Effect<boolean, StoreError>
+}
+
 /** Decodes the inputs, runs the operator and writes its outputs. Fails with whatever the operator fails with. */
 export const execute = Effect.fnUntraced(function* <R>(
   store: Store["Service"],
   request: StageRequest,
   operator: AnyOperator,
-  onUpdate: (update: StageUpdate) => Effect.Effect<void>
+  { maySave, onUpdate }: Watch
 ): Effect.fn.Return<StageResult, unknown, R> {
   const ports = Object.entries(operator.inputs) as ReadonlyArray<[string, Port<unknown>]>
   const inputs: Record<string, unknown> = {}
@@ -58,11 +71,16 @@ export const execute = Effect.fnUntraced(function* <R>(
 
   let metrics: { readonly [name: string]: number } = {}
   let resumedFrom: number | undefined
+  let reached = 0
+  let target: number | undefined
+  const digests = Object.fromEntries(Object.entries(request.inputs).map(([port, { digest }]) => [port, digest]))
   const stage = Stage.of({
     name: request.stage,
     report: (progress) =>
       Effect.suspend(() => {
         metrics = { ...metrics, ...progress.metrics }
+        reached = Math.max(reached, progress.step ?? 0)
+        target = progress.steps ?? target
         return onUpdate(progress)
       }),
     resume: <A>(port: Port<A>) =>
@@ -71,16 +89,32 @@ export const execute = Effect.fnUntraced(function* <R>(
         if (Option.isNone(point)) return Option.none()
         const saved = decodePoint(point.value.value)
         if (Option.isNone(saved)) return Option.none()
-        const { artifact, step } = saved.value
+        const { artifact, inputs, step, steps } = saved.value
+        const other = Object.keys(digests).find((port) => inputs[port] !== digests[port])
+        if (other !== undefined) {
+          const place = `resume point of stage ${request.stage}`
+          const message = `it was saved when input ${other} was ${inputs[other]?.slice(0, 12) ?? "not there"}, and now that is ${digests[other]!.slice(0, 12)}: remove resume/${request.key} from the store`
+          return yield* new ArtifactError({ place, message })
+        }
         const value = yield* port.decode(artifact, point.value.source)
         resumedFrom = step
+        reached = step
+        target = steps
         yield* onUpdate({ step, resumed: true })
         return Option.some({ step, value })
       }),
     save: (port, { step, value }) =>
       Effect.mapError(
-        store.resumePoints.save(request.key, (sink) =>
-          Effect.map(port.encode(value, sink), (artifact) => ({ step, artifact }))
+        Effect.when(
+          store.resumePoints.save(request.key, (sink) =>
+            Effect.map(port.encode(value, sink), (artifact) => ({
+              step,
+              ...(target === undefined ? {} : { steps: target }),
+              inputs: digests,
+              artifact
+            }))
+          ),
+          maySave
         ),
         asArtifactError
       )
@@ -91,6 +125,13 @@ export const execute = Effect.fnUntraced(function* <R>(
   const values = yield* (running as Effect.Effect<{ readonly [port: string]: unknown }, unknown, R | Stage>).pipe(
     Effect.provideService(Stage, stage)
   )
+  if (resumedFrom !== undefined && target !== undefined && reached <= resumedFrom && reached !== target) {
+    return yield* new OperatorError({
+      operator: operator.name,
+      place: `step ${resumedFrom}`,
+      message: `stage ${request.stage} went on from step ${resumedFrom} and did none of the steps up to ${target}: its result would be that of an unfinished stage`
+    })
+  }
   const runSeconds = ((yield* Clock.currentTimeMillis) - started) / 1000
   const outputs: Record<string, Artifact> = {}
   for (const [name, port] of Object.entries(operator.outputs) as ReadonlyArray<[string, Port<unknown>]>) {

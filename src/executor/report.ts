@@ -8,7 +8,7 @@ import { Reason } from "../lineage/reason.ts"
 import { StageFailure } from "../lineage/record.ts"
 import { Artifact } from "../operator/artifact.ts"
 
-/** What became of one stage. `resumedFrom` is the step of the resume point that it went on from. */
+/** What became of one stage. `resumedFrom` is the step of the resume point that it went on from; `uncached` why no other run can reuse it. */
 export const StageReport = Schema.Struct({
   stage: Schema.String,
   operator: Schema.String,
@@ -18,6 +18,7 @@ export const StageReport = Schema.Struct({
   artifacts: Schema.Record(Schema.String, Artifact),
   metrics: Schema.Record(Schema.String, Schema.Number),
   resumedFrom: Schema.optionalKey(Schema.Number),
+  uncached: Schema.optionalKey(Schema.String),
   seconds: Schema.Number
 })
 export type StageReport = typeof StageReport.Type

@@ -135,7 +135,8 @@ const reportOf = (stage: string, operator: string, outcome: Outcome): StageRepor
         status: "ran",
         reasons: outcome.reasons,
         seconds: outcome.seconds,
-        ...(outcome.resumedFrom === undefined ? {} : { resumedFrom: outcome.resumedFrom })
+        ...(outcome.resumedFrom === undefined ? {} : { resumedFrom: outcome.resumedFrom }),
+        ...(outcome.uncached === undefined ? {} : { uncached: outcome.uncached })
       }
     : { ...base, status: "reused", reasons: [], seconds: 0 }
 }

@@ -12,7 +12,7 @@ import type { Reason } from "../lineage/reason.ts"
 import type { Preimage, StageFailure, StageRecord } from "../lineage/record.ts"
 import { addStage } from "../lineage/records.ts"
 import type { Artifact } from "../operator/artifact.ts"
-import { OperatorError } from "../operator/operator.ts"
+import { digestOf } from "../operator/digest.ts"
 import type { NewEntry } from "../store/journal.ts"
 import type { Store } from "../store/store.ts"
 import type { CodeHistory } from "./code.ts"
@@ -37,6 +37,7 @@ export type Outcome =
       readonly reasons: ReadonlyArray<Reason>
       readonly seconds: number
       readonly resumedFrom: number | undefined
+      readonly uncached: string | undefined
     } & Done)
   | { readonly status: "failed"; readonly failure: StageFailure }
   | { readonly status: "skipped"; readonly because: string }
@@ -52,43 +53,38 @@ export interface Running {
   readonly concurrency: number
 }
 
+/** How often, one upon another, damaged inputs are made again for one stage. */
+const HEALINGS = 5
+
 /** Runs every stage that has no outcome yet, and notes its outcome. A failure is an outcome. */
 export const runStages = Effect.fnUntraced(function* <R>(
   running: Running,
   outcomes: Map<string, Outcome>
 ): Effect.fn.Return<void, never, R> {
   const remaining = running.prepared.stages.filter(({ node }) => !outcomes.has(node.name))
+  const prepared = new Map(running.prepared.stages.map((stage) => [stage.node.name, stage]))
   const finished = new Map(remaining.map(({ node }) => [node.name, Deferred.makeUnsafe<void>()]))
   const device = yield* Semaphore.make(1)
   const slots = yield* Semaphore.make(running.concurrency)
   const keys = new Map<string, Semaphore.Semaphore>()
   const { emit } = running
 
-  const runOne = Effect.fnUntraced(function* (stage: PreparedStage): Effect.fn.Return<Outcome, unknown, R> {
+  /** Reuses or runs a stage whose inputs there are. */
+  const obtain = Effect.fnUntraced(function* (
+    stage: PreparedStage,
+    inputs: { readonly [port: string]: Artifact }
+  ): Effect.fn.Return<Outcome, unknown, R> {
     const { inputs: sources, name, operator } = stage.node
-    const inputs: Record<string, Artifact> = {}
-    for (const [port, source] of Object.entries(sources)) {
-      const pending = finished.get(source.stage)
-      if (pending !== undefined) yield* Deferred.await(pending)
-      const outcome = outcomes.get(source.stage)!
-      if (outcome.status === "failed" || outcome.status === "skipped") {
-        const because = outcome.status === "failed" ? source.stage : outcome.because
-        yield* emit({ _tag: "StageSkipped", stage: name, operator: operator.name, because })
-        return { status: "skipped", because }
-      }
-      inputs[port] = outcome.artifacts[source.port]!
-    }
     const resolve = () => resolveStage(stage, inputs, running.history, running.prepared.code)
     const first = resolve()
     if (first.action === "reuse") return yield* reuse(stage, first, emit)
     const permit = slots.withPermits(1)
     const same = keys.get(first.key) ?? Semaphore.makeUnsafe(1)
     keys.set(first.key, same)
-    const exclusive = Effect.scoped(
+    const exclusive = running.store.holding(
+      first.key,
+      (waiting) => emit({ _tag: "StageWaiting", stage: name, operator: operator.name, ...waiting }),
       Effect.gen(function* () {
-        yield* running.store.lease(first.key, (waiting) =>
-          emit({ _tag: "StageWaiting", stage: name, operator: operator.name, ...waiting })
-        )
         yield* running.store.journal.refresh
         const found = resolve()
         if (found.action === "reuse") return yield* reuse(stage, found, emit)
@@ -104,6 +100,52 @@ export const runStages = Effect.fnUntraced(function* <R>(
     return yield* same.withPermits(1)(
       operator.usesDevice ? device.withPermits(1)(permit(exclusive)) : permit(exclusive)
     )
+  })
+
+  const inputsOf = ({ node }: PreparedStage): { readonly [port: string]: Artifact } =>
+    Object.fromEntries(
+      Object.entries(node.inputs).map(([port, source]) => [
+        port,
+        (outcomes.get(source.stage) as Extract<Outcome, Done>).artifacts[source.port]!
+      ])
+    )
+
+  /** The stages before a stage of whose results something is gone from the store, as it was lost, or was damaged and put aside. */
+  const damaged = (stage: PreparedStage): ReadonlyArray<string> => {
+    const inputs = inputsOf(stage)
+    const gone = Object.entries(stage.node.inputs).filter(([port]) =>
+      Object.values(inputs[port]!.parts).some((blob) => !running.store.blobs.has(blob))
+    )
+    return [...new Set(gone.map(([, source]) => source.stage))]
+  }
+
+  /** Obtains a stage; if it fails as what it was given is damaged, the stages that made that run again, and then so does this one. */
+  const healed = (stage: PreparedStage, times: number): Effect.Effect<Outcome, unknown, R> =>
+    Effect.suspend(() => obtain(stage, inputsOf(stage))).pipe(
+      Effect.catch((error) =>
+        Effect.suspend(() => {
+          const sources = times > 0 ? damaged(stage) : []
+          if (sources.length === 0) return Effect.fail(error)
+          const heal = (name: string) =>
+            Effect.map(healed(prepared.get(name)!, times - 1), (outcome) => outcomes.set(name, outcome))
+          return Effect.andThen(Effect.forEach(sources, heal, { discard: true }), healed(stage, times - 1))
+        })
+      )
+    )
+
+  const runOne = Effect.fnUntraced(function* (stage: PreparedStage): Effect.fn.Return<Outcome, unknown, R> {
+    const { inputs: sources, name, operator } = stage.node
+    for (const source of Object.values(sources)) {
+      const pending = finished.get(source.stage)
+      if (pending !== undefined) yield* Deferred.await(pending)
+      const outcome = outcomes.get(source.stage)!
+      if (outcome.status === "failed" || outcome.status === "skipped") {
+        const because = outcome.status === "failed" ? source.stage : outcome.because
+        yield* emit({ _tag: "StageSkipped", stage: name, operator: operator.name, because })
+        return { status: "skipped", because }
+      }
+    }
+    return yield* healed(stage, HEALINGS)
   })
 
   yield* Effect.forEach(
@@ -170,23 +212,24 @@ const make = Effect.fnUntraced(function* <R>(
     inputs,
     sources: stage.files
   }
-  const result = yield* execute<R>(store, request, operator, (update) =>
-    Effect.flatMap(elapsed, (seconds) =>
-      emit({ _tag: "StageProgress", ...about, ...update, metrics: update.metrics ?? {}, seconds })
-    )
+  const changed = Effect.map(changedSources(stage, store), (names) =>
+    names.length === 0 ? undefined : `source file ${names.join(", ")} changed while stage ${name} read it`
   )
-  const changed = yield* changedSources(stage, store)
-  if (changed.length > 0) {
-    return yield* new OperatorError({
-      operator: operator.name,
-      place: changed[0]!,
-      message: `source file ${changed.join(", ")} changed while stage ${name} read it: run again`
-    })
-  }
+  const result = yield* execute<R>(store, request, operator, {
+    onUpdate: (update) =>
+      Effect.flatMap(elapsed, (seconds) =>
+        emit({ _tag: "StageProgress", ...about, ...update, metrics: update.metrics ?? {}, seconds })
+      ),
+    maySave: Effect.map(changed, (change) => change === undefined)
+  })
+  const change = yield* changed
   const { metrics, outputs, resumedFrom, runSeconds } = result
   const seconds = yield* elapsed
+  // What was read is not what the key says: used here, but no other run will find it.
+  const uncached = change === undefined ? {} : { uncached: `${change}: its result is used in this run only` }
+  const recorded = change === undefined ? key : digestOf("uncached", { key, run })
   const record: StageRecord = {
-    key,
+    key: recorded,
     recipe: recipeOf(preimage),
     preimage,
     reasons,
@@ -200,10 +243,29 @@ const make = Effect.fnUntraced(function* <R>(
     time,
     seconds,
     runSeconds,
-    ...(resumedFrom === undefined ? {} : { resumedFrom })
+    ...(resumedFrom === undefined ? {} : { resumedFrom }),
+    ...uncached
   }
   yield* addStage(store.journal, record, treesOf(store, preimage, prepared.code))
   yield* store.resumePoints.drop(key)
-  yield* emit({ _tag: "StageFinished", ...about, key, artifacts: outputs, metrics, seconds, runSeconds })
-  return { status: "ran", key, artifacts: outputs, metrics, reasons, seconds, resumedFrom }
+  yield* emit({
+    _tag: "StageFinished",
+    ...about,
+    key: recorded,
+    artifacts: outputs,
+    metrics,
+    seconds,
+    runSeconds,
+    ...uncached
+  })
+  return {
+    status: "ran",
+    key: recorded,
+    artifacts: outputs,
+    metrics,
+    reasons,
+    seconds,
+    resumedFrom,
+    uncached: uncached.uncached
+  }
 })

@@ -50,7 +50,9 @@ export const StageRecord = Schema.Struct({
   time: Schema.Number,
   seconds: Schema.Number,
   runSeconds: Schema.Number,
-  resumedFrom: Schema.optionalKey(Schema.Number)
+  resumedFrom: Schema.optionalKey(Schema.Number),
+  /** Why it is the result of no key: `key` is then found by this run and what came from it alone. */
+  uncached: Schema.optionalKey(Schema.String)
 })
 export type StageRecord = typeof StageRecord.Type
 

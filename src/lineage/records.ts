@@ -29,9 +29,9 @@ const decodeHead = Schema.decodeUnknownOption(Head)
 /** What a stage record is found by, without the rest of it. `position` grows with time. */
 export type StageHead = (typeof Head)["Type"] & { readonly position: number }
 
-/** The result of a stage key, if it is known. */
+/** The result of a stage key, if it is known; or what is recorded of a stage whose result is no key's. */
 export const stageRecord = (journal: Journal, key: string): StageRecord | undefined => {
-  const entry = journal.newest("stage", key)
+  const entry = journal.newest("stage", key) ?? journal.newest("uncached", key)
   return entry === undefined ? undefined : Option.getOrUndefined(decodeStage(entry.value()))
 }
 
@@ -63,7 +63,13 @@ export const addStage = (
   record: StageRecord,
   others: ReadonlyArray<NewEntry>
 ): Effect.Effect<void, StoreError> =>
-  journal.append([...others, { kind: "stage", key: record.key, value: encodeStage(record) }], { durable: true })
+  journal.append(
+    [
+      ...others,
+      { kind: record.uncached === undefined ? "stage" : "uncached", key: record.key, value: encodeStage(record) }
+    ],
+    { durable: true }
+  )
 
 /** Adds a run's record, and which key each stage has. */
 export const addRun = (

@@ -14,6 +14,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
@@ -110,6 +111,22 @@ export const lease = Effect.fnUntraced(function* (
   yield* Effect.ignore(beat).pipe(Effect.schedule(Schedule.spaced(HEARTBEAT)), Effect.forkScoped)
   return { lost: Deferred.await(lost), held: there }
 })
+
+/**
+ * Runs an effect while a lease is held. If another process takes the lease over meanwhile, the effect is interrupted, or its failure is none
+ * of its own, and it is run again when the lease is back.
+ */
+export const holding = <A, E, R, E2, R2>(
+  take: Effect.Effect<Held, E2, R2 | Scope.Scope>,
+  effect: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | E2 | StoreError, R | Exclude<R2, Scope.Scope>> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { held, lost } = yield* take
+      const exit = yield* Effect.exit(Effect.raceFirst(effect, lost))
+      return Exit.isSuccess(exit) || (yield* held) ? exit : undefined
+    })
+  ).pipe(Effect.flatMap((exit) => exit ?? holding(take, effect)))
 
 /** All leases in a folder, of the living and the dead. */
 export const leasesIn = Effect.fnUntraced(function* (

@@ -30,7 +30,7 @@ import { CurrentDisk, type Disk } from "./disk.ts"
 import { type Durable, look, makeDurable } from "./durable.ts"
 import { type Files, makeFiles } from "./files.ts"
 import { type Journal, openJournal } from "./journal.ts"
-import { type Held, type LeaseState, lease, leasesIn, type Waiting } from "./lease.ts"
+import { type Held, holding, type LeaseState, lease, leasesIn, type Waiting } from "./lease.ts"
 import { type Memo, openMemo } from "./memo.ts"
 import { makeResumePoints, type ResumePoints } from "./resume.ts"
 import { StoreError } from "./storeError.ts"
@@ -62,6 +62,12 @@ export class Store extends Context.Service<
       key: string,
       onWait: (waiting: Waiting) => Effect.Effect<void>
     ) => Effect.Effect<Held, StoreError, Scope.Scope>
+    /** Runs an effect while `key` is held; again, if another process took the lease over meanwhile. */
+    readonly holding: <A, E, R>(
+      key: string,
+      onWait: (waiting: Waiting) => Effect.Effect<void>,
+      effect: Effect.Effect<A, E, R>
+    ) => Effect.Effect<A, E | StoreError, R>
     readonly leases: Effect.Effect<ReadonlyArray<LeaseState>, StoreError>
   }
 >()("ptmflow/store/Store") {}
@@ -92,6 +98,8 @@ export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Retu
   const blobs: Blobs = { ...plain, put: (data) => Effect.andThen(prepare, plain.put(data)) }
   const journal = yield* openJournal(durable, path.join(root, "records"), prepare)
   const memo = yield* openMemo(durable, path.join(root, "memo"), prepare)
+  const take = (key: string, onWait: (waiting: Waiting) => Effect.Effect<void>) =>
+    Effect.andThen(prepare, lease(durable, path.join(root, "leases"), key, onWait))
   return Store.of({
     folder: root,
     blobs,
@@ -101,7 +109,8 @@ export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Retu
     files: makeFiles(memo),
     memo,
     resumePoints: makeResumePoints(durable, path.join(root, "resume"), quarantine, prepare),
-    lease: (key, onWait) => Effect.andThen(prepare, lease(durable, path.join(root, "leases"), key, onWait)),
+    lease: take,
+    holding: (key, onWait, effect) => holding(take(key, onWait), effect),
     leases: leasesIn(durable, path.join(root, "leases"))
   })
 })

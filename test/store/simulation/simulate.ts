@@ -170,27 +170,17 @@ export const simulate = Effect.fnUntraced(function* (seed: number, omit?: View["
   })
 
   const obtain = Effect.fnUntraced(function* (store: Store["Service"], process: Process, key: string) {
-    let done = yield* lookUp(store, process, key)
-    while (!done) {
-      done = yield* Effect.scoped(
-        Effect.gen(function* () {
-          const lease = yield* store.lease(key, () => Effect.void)
-          if (yield* lookUp(store, process, key)) return true
-          return yield* make(store, process, key).pipe(
-            Effect.ensuring(Effect.sync(() => making.get(key)?.delete(process.pid))),
-            Effect.raceFirst(lease.lost),
-            Effect.as(true),
-            Effect.catch((error) =>
-              Effect.flatMap(lease.held, (held) => {
-                if (held && !(error._tag === "StoreError" && error.reason === "taken-over")) return Effect.fail(error)
-                counts.takeovers++
-                return Effect.succeed(false)
-              })
-            )
-          )
-        })
-      )
-    }
+    if (yield* lookUp(store, process, key)) return
+    let begun = 0
+    yield* store.holding(
+      key,
+      () => Effect.void,
+      Effect.gen(function* () {
+        if (begun++ > 0) counts.takeovers++
+        if (yield* lookUp(store, process, key)) return
+        yield* make(store, process, key)
+      }).pipe(Effect.ensuring(Effect.sync(() => making.get(key)?.delete(process.pid))))
+    )
   })
 
   /** One process: it opens the store, gets all results, and ends. A full disk ends it too; any other error must not be. */
