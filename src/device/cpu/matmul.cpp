@@ -7,17 +7,16 @@ constexpr long KC = 384;                   // most that a packed block is deep: 
 constexpr long MC = 16 * MR;               // most rows of A of a task: they stay in L2 while the panels of B pass
 constexpr long NC = 256 * NR;              // columns of packed B, shared by all workers
 constexpr long pieceElements = 1L << 19;   // of B packed at once, if one block is not larger: two pieces should stay in a shared cache
-constexpr long packElements = 1L << 14;    // of B that a task packs
 
 // k in equal blocks of at most KC.
 long depthOf(long k) { return divideUp(k, divideUp(k, KC)); }
 
 long packedColumns(long n) { return roundUp(n < NC ? n : NC, NR); }
 
-// dst[panel][k][NR] for columns j.. j + width of op(b) and its rows k0.. k0 + depth, `from` to `to` of them; 0 past the last column.
-void packRows(const Gemm& g, long k0, long depth, long from, long to, long j, long width, real* dst) {
+// dst[panel][k][NR] for columns j.. j + width of op(b) and its rows k0.. k0 + depth; 0 past the last column.
+void packRows(const Gemm& g, long k0, long depth, long j, long width, real* dst) {
   const long whole = width / NR * NR, rest = width - whole;
-  for (long k = from; k < to; k++) {
+  for (long k = 0; k < depth; k++) {
     const real* src = g.b + (k0 + k) * g.strideB + j;
     real* at = dst + k * NR;
     for (long i = 0; i < whole; i += NR, at += depth * NR) memcpy(at, src + i, NR * sizeof(real));
@@ -138,39 +137,37 @@ struct Piece {
   real* blockAt(long k) const { return packed + (k - k0) * panels * NR; }
 };
 
-// Packing a piece, in tasks: some rows of a block, or a panel of one where b is transposed.
+// Packing a piece, in tasks: some panels of a block. Their order is that of the columns, as in `Tasks`.
 struct Packing {
   const Gemm& g;
   const Piece& piece;
-  long rows, perBlock, tasks;
-  Packing(const Gemm& gemm, const Piece& p, int workers) : g(gemm), piece(p) {
-    rows = divideUp(packElements, p.width);
-    if (const long share = divideUp(p.deep, 4 * workers); rows > share) rows = share;
-    perBlock = g.transposeB ? p.panels : divideUp(p.deep, rows);
-    tasks = perBlock * divideUp(p.end - p.k0, p.deep);
+  long group, blocks, tasks;
+  Packing(const Gemm& gemm, const Piece& p, int workers) : g(gemm), piece(p), group(g.transposeB ? 1 : 8) {
+    blocks = divideUp(p.end - p.k0, p.deep);
+    while (group > 1 && divideUp(p.panels, group) * blocks < 2 * workers) group /= 2;
+    tasks = divideUp(p.panels, group) * blocks;
   }
   void run(long task) const {
-    const long k = piece.k0 + task / perBlock * piece.deep, part = task % perBlock, depth = piece.depthAt(k);
-    if (g.transposeB) {
-      const long j = part * NR;
-      packPanel(g, k, depth, piece.n0 + j, piece.width - j, piece.blockAt(k) + j * depth);
-    } else {
-      const long from = part * rows, to = from + rows;
-      packRows(g, k, depth, from, to < depth ? to : depth, piece.n0, piece.width, piece.blockAt(k));
-    }
+    const long k = piece.k0 + task % blocks * piece.deep, depth = piece.depthAt(k);
+    const long j = task / blocks * group * NR, rest = piece.width - j;
+    real* const to = piece.blockAt(k) + j * depth;
+    if (g.transposeB) packPanel(g, k, depth, piece.n0 + j, rest, to);
+    else packRows(g, k, depth, piece.n0 + j, rest < group * NR ? rest : group * NR, to);
   }
 };
 
-// How c is cut into tasks: enough for the workers to even out, rows before columns, because a task packs its rows of a.
+// How c is cut into tasks, several for each worker, so that they even out. Few rows are not cut, but the columns: a task has use enough for
+// each panel it reads, and a worker mostly has packed its panels itself.
 struct Tasks {
-  long height, group, across, count;
+  long height, group, down, count;
   Tasks(const Gemm& g, long panels, int workers) {
-    const long tiles = divideUp(g.m, MR), share = tiles / (8 * workers);
-    height = (share < 4 ? 4 : share < MC / MR ? share : MC / MR) * MR;
+    const long tiles = divideUp(g.m, MR), share = tiles / (8 * workers), most = MC / MR;
+    const bool tall = share >= most / 2 || panels < 32;
+    height = (!tall || share > most ? most : share < 4 ? 4 : share) * MR;
+    down = divideUp(g.m, height);
     group = panels;
-    while (divideUp(g.m, height) * divideUp(panels, group) < 4 * workers && group > 8) group = divideUp(group, 2);
-    across = divideUp(panels, group);
-    count = divideUp(g.m, height) * across;
+    while (down * divideUp(panels, group) < 4 * workers && group > 8) group = divideUp(group, 2);
+    count = down * divideUp(panels, group);
   }
 };
 
@@ -218,8 +215,8 @@ void gemm(Worker& worker, const Gemm& g) {
     const Piece next = pieceAt(index + 1 < pieces ? index + 1 : 0);
     const Packing packing(g, next, worker.count);
     startTasks(worker, tasks.count, [&](long task) {
-      const long i0 = task / tasks.across * tasks.height, rows = g.m - i0 < tasks.height ? g.m - i0 : tasks.height;
-      const long from = task % tasks.across * tasks.group, to = from + tasks.group < piece.panels ? from + tasks.group : piece.panels;
+      const long i0 = task % tasks.down * tasks.height, rows = g.m - i0 < tasks.height ? g.m - i0 : tasks.height;
+      const long from = task / tasks.down * tasks.group, to = from + tasks.group < piece.panels ? from + tasks.group : piece.panels;
       for (long k = piece.k0; k < piece.end; k += deep) {
         const long thick = piece.depthAt(k);
         packA(g, k, thick, i0, rows, ownA);
