@@ -79,9 +79,11 @@ export const codeOf = Effect.fnUntraced(function* (
     for (const operator of unknown) {
       const origin = origins.get(operator)!
       const roots = rootsOf(operator, origin, exports)
-      const { packages, reads, tree } = codeClosure(modules, roots)
+      const { packages, tree } = codeClosure(modules, roots)
       const exported = roots.every((root) => root.exported !== undefined)
-      const undeclared = exported ? reads : codeClosure(modules, definitionsIn(modules, origin, operator.name)).reads
+      const defined = exported ? roots : definitionsIn(modules, origin, operator.name)
+      // The statements of a file that defines operators may be those of a script, or of a test: what they read is no operator's.
+      const { reads } = codeClosure(modules, defined, new Set(origin))
       const inputs: Array<readonly [string, string]> = []
       for (const file of reachable(modules, roots)) {
         const { changed } = yield* digestOf(file)
@@ -91,7 +93,7 @@ export const codeOf = Effect.fnUntraced(function* (
       const installed = installedPackages(packages)
       const locks: Array<readonly [string, string]> = []
       for (const file of installed.files) locks.push([file, (yield* digestOf(file)).digest])
-      const found = { files: inputs, locks, digest: tree.digest, packages: installed.set.digest, reads: undeclared }
+      const found = { files: inputs, locks, digest: tree.digest, packages: installed.set.digest, reads }
       yield* memo.set("tree", tree.digest, tree)
       yield* memo.set("packages", installed.set.digest, installed.set)
       yield* memo.set("code", idOf(operator), found as unknown as Schema.Json)

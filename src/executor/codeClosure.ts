@@ -61,13 +61,15 @@ type Target = { readonly path: string; readonly index: number } | string
 
 /**
  * Follows references from the roots. Declarations are numbered in the order in which they are found, so the digest depends on what is declared
- * and on what refers to what, and not on where files are or what they are called.
+ * and on what refers to what, and not on where files are or what they are called. The statements of the modules in `apart` are left out.
  */
-export const codeClosure = (modules: ReadonlyMap<string, ProjectModule>, roots: ReadonlyArray<Root>): Closure => {
+export const codeClosure = (
+  modules: ReadonlyMap<string, ProjectModule>,
+  roots: ReadonlyArray<Root>,
+  apart: ReadonlySet<string> = new Set()
+): Closure => {
   const packages = new Map<string, PackageUse>()
   const reads: Array<Read> = []
-  /** Of a file of which only some declarations are meant, the statements are a script's, or a test's. */
-  const partly = new Set(roots.flatMap(({ declaration, path }) => (declaration === undefined ? [] : [path])))
   const numbers = new Map<string, number>()
   const found: Array<{ readonly path: string; readonly index: number }> = []
   const loaded = new Set<string>()
@@ -102,7 +104,7 @@ export const codeClosure = (modules: ReadonlyMap<string, ProjectModule>, roots: 
     return [
       ...specifiers.flatMap((specifier) => load(module.resolved.get(specifier) ?? "")),
       ...module.dynamic.flatMap((each) => all(each).map(numberOf)),
-      ...(partly.has(path) ? [] : declarations).flatMap((each, index) =>
+      ...(apart.has(path) ? [] : declarations).flatMap((each, index) =>
         each.kind === "statement" ? [numberOf({ path, index })] : []
       )
     ]

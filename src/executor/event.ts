@@ -6,6 +6,7 @@
 import * as Schema from "effect/Schema"
 import { FirstCause, Reason } from "../lineage/reason.ts"
 import { Artifact } from "../operator/artifact.ts"
+import { BatchCount } from "./batches.ts"
 
 const Metrics = Schema.Record(Schema.String, Schema.Number)
 
@@ -64,13 +65,14 @@ export const StageProgress = Schema.TaggedStruct("StageProgress", {
   seconds: Schema.Number
 })
 
-/** The result is durable. `seconds` is the whole stage, `runSeconds` the operator's part of it; `uncached` says why no other run can reuse it. */
+/** The result is durable. `seconds` is the whole stage, `runSeconds` the operator's part of it; `batches` is there where it maps batch by batch; `uncached` says why no other run can reuse it. */
 export const StageFinished = Schema.TaggedStruct("StageFinished", {
   stage: Schema.String,
   operator: Schema.String,
   key: Schema.String,
   artifacts: Schema.Record(Schema.String, Artifact),
   metrics: Metrics,
+  batches: Schema.optionalKey(BatchCount),
   seconds: Schema.Number,
   runSeconds: Schema.Number,
   uncached: Schema.optionalKey(Schema.String)

@@ -7,7 +7,9 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { Preimage } from "../lineage/record.ts"
 import { Artifact, ArtifactError } from "../operator/artifact.ts"
+import { BatchMemo } from "../operator/batches.ts"
 import { type AnyOperator, OperatorError } from "../operator/operator.ts"
 import type { Port } from "../operator/port.ts"
 import { type Progress, Stage } from "../operator/stage.ts"
@@ -15,6 +17,7 @@ import { paramsFromJson } from "../pipeline/settings.ts"
 import { asArtifactError } from "../store/blobs.ts"
 import type { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
+import { BatchCount, batchMemo, noteBatches, sumOf } from "./batches.ts"
 import { decodeValue, encodeValue } from "./values.ts"
 
 /** All that is needed to run a stage, wherever there is the store and the operator. */
@@ -22,6 +25,7 @@ export const StageRequest = Schema.Struct({
   key: Schema.String,
   stage: Schema.String,
   operator: Schema.Struct({ name: Schema.String, version: Schema.Number }),
+  preimage: Preimage,
   params: Schema.Json,
   inputs: Schema.Record(Schema.String, Artifact),
   sources: Schema.Array(Schema.Struct({ path: Schema.String, name: Schema.String }))
@@ -32,6 +36,7 @@ export type StageRequest = typeof StageRequest.Type
 export const StageResult = Schema.Struct({
   outputs: Schema.Record(Schema.String, Artifact),
   metrics: Schema.Record(Schema.String, Schema.Number),
+  batches: Schema.optionalKey(BatchCount),
   resumedFrom: Schema.optionalKey(Schema.Number),
   runSeconds: Schema.Number
 })
@@ -123,7 +128,8 @@ export const execute = Effect.fnUntraced(function* <R>(
   const started = yield* Clock.currentTimeMillis
   const running = operator.run({ inputs, params, sources: request.sources })
   const values = yield* (running as Effect.Effect<{ readonly [port: string]: unknown }, unknown, R | Stage>).pipe(
-    Effect.provideService(Stage, stage)
+    Effect.provideService(Stage, stage),
+    Effect.provideService(BatchMemo, batchMemo(store, request.preimage))
   )
   if (resumedFrom !== undefined && target !== undefined && reached <= resumedFrom && reached !== target) {
     return yield* new OperatorError({
@@ -134,11 +140,20 @@ export const execute = Effect.fnUntraced(function* <R>(
   }
   const runSeconds = ((yield* Clock.currentTimeMillis) - started) / 1000
   const outputs: Record<string, Artifact> = {}
+  const counts: Array<BatchCount | undefined> = []
   for (const [name, port] of Object.entries(operator.outputs) as ReadonlyArray<[string, Port<unknown>]>) {
     if (!Object.hasOwn(values, name)) {
       return yield* new ArtifactError({ place: name, message: `${operator.name} returned no output ${name}` })
     }
     outputs[name] = yield* encodeValue(store, port, values[name])
+    if (yield* maySave) counts.push(yield* noteBatches(store, request.preimage, values[name], outputs[name]))
   }
-  return { outputs, metrics, runSeconds, ...(resumedFrom === undefined ? {} : { resumedFrom }) }
+  const batches = sumOf(counts)
+  return {
+    outputs,
+    metrics,
+    runSeconds,
+    ...(batches === undefined ? {} : { batches }),
+    ...(resumedFrom === undefined ? {} : { resumedFrom })
+  }
 })

@@ -7,8 +7,12 @@ import * as Schema from "effect/Schema"
 import { Reason } from "../lineage/reason.ts"
 import { StageFailure } from "../lineage/record.ts"
 import { Artifact } from "../operator/artifact.ts"
+import { BatchCount } from "./batches.ts"
 
-/** What became of one stage. `resumedFrom` is the step of the resume point that it went on from; `uncached` why no other run can reuse it. */
+/**
+ * What became of one stage. `batches` counts those of its inputs, where it maps batch by batch. `resumedFrom` is the step of the resume point that
+ * it went on from; `uncached` why no other run can reuse it.
+ */
 export const StageReport = Schema.Struct({
   stage: Schema.String,
   operator: Schema.String,
@@ -17,6 +21,7 @@ export const StageReport = Schema.Struct({
   reasons: Schema.Array(Reason),
   artifacts: Schema.Record(Schema.String, Artifact),
   metrics: Schema.Record(Schema.String, Schema.Number),
+  batches: Schema.optionalKey(BatchCount),
   resumedFrom: Schema.optionalKey(Schema.Number),
   uncached: Schema.optionalKey(Schema.String),
   seconds: Schema.Number

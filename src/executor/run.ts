@@ -135,6 +135,7 @@ const reportOf = (stage: string, operator: string, outcome: Outcome): StageRepor
         status: "ran",
         reasons: outcome.reasons,
         seconds: outcome.seconds,
+        ...(outcome.batches === undefined ? {} : { batches: outcome.batches }),
         ...(outcome.resumedFrom === undefined ? {} : { resumedFrom: outcome.resumedFrom }),
         ...(outcome.uncached === undefined ? {} : { uncached: outcome.uncached })
       }

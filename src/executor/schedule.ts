@@ -15,6 +15,7 @@ import type { Artifact } from "../operator/artifact.ts"
 import { digestOf } from "../operator/digest.ts"
 import type { NewEntry } from "../store/journal.ts"
 import type { Store } from "../store/store.ts"
+import type { BatchCount } from "./batches.ts"
 import type { CodeHistory } from "./code.ts"
 import type { Event } from "./event.ts"
 import { execute } from "./execute.ts"
@@ -37,6 +38,7 @@ export type Outcome =
       readonly reasons: ReadonlyArray<Reason>
       readonly seconds: number
       readonly resumedFrom: number | undefined
+      readonly batches: BatchCount | undefined
       readonly uncached: string | undefined
     } & Done)
   | { readonly status: "failed"; readonly failure: StageFailure }
@@ -208,6 +210,7 @@ const make = Effect.fnUntraced(function* <R>(
     key,
     stage: name,
     operator: { name: operator.name, version: operator.version },
+    preimage,
     params: paramsJson,
     inputs,
     sources: stage.files
@@ -223,7 +226,8 @@ const make = Effect.fnUntraced(function* <R>(
     maySave: Effect.map(changed, (change) => change === undefined)
   })
   const change = yield* changed
-  const { metrics, outputs, resumedFrom, runSeconds } = result
+  const { batches, metrics, outputs, resumedFrom, runSeconds } = result
+  const mapped = batches === undefined ? {} : { batches }
   const seconds = yield* elapsed
   // What was read is not what the key says: used here, but no other run will find it.
   const uncached = change === undefined ? {} : { uncached: `${change}: its result is used in this run only` }
@@ -243,6 +247,7 @@ const make = Effect.fnUntraced(function* <R>(
     time,
     seconds,
     runSeconds,
+    ...mapped,
     ...(resumedFrom === undefined ? {} : { resumedFrom }),
     ...uncached
   }
@@ -256,6 +261,7 @@ const make = Effect.fnUntraced(function* <R>(
     metrics,
     seconds,
     runSeconds,
+    ...mapped,
     ...uncached
   })
   return {
@@ -266,6 +272,7 @@ const make = Effect.fnUntraced(function* <R>(
     reasons,
     seconds,
     resumedFrom,
+    batches,
     uncached: uncached.uncached
   }
 })

@@ -50,6 +50,7 @@ export const StageRecord = Schema.Struct({
   time: Schema.Number,
   seconds: Schema.Number,
   runSeconds: Schema.Number,
+  batches: Schema.optionalKey(Schema.Struct({ made: Schema.Number, reused: Schema.Number })),
   resumedFrom: Schema.optionalKey(Schema.Number),
   /** Why it is the result of no key: `key` is then found by this run and what came from it alone. */
   uncached: Schema.optionalKey(Schema.String)

@@ -5,6 +5,7 @@
  *       format              {"format":"ptmflow-store","version":1}, written first
  *       objects/ab/abcd...  blobs by SHA-256, read-only, never changed
  *       records             the journal: stage, run and code records, only added to (see journal.ts)
+ *       batches.sqlite      the batch index: where rows are that a batch gave (see batches.ts); may be deleted
  *       resume/<key>/<n>/   the resume point of a stage that is not finished: its blobs and `point`
  *       leases/<key>.*      which process works on a key
  *       memo                digests of files outside the store; may be deleted
@@ -25,6 +26,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { BlobSink, BlobSource } from "../operator/artifact.ts"
+import { type BatchIndex, makeBatchIndex } from "./batches.ts"
 import { asArtifactError, type Blobs, makeBlobs, sourceOf } from "./blobs.ts"
 import { CurrentDisk, type Disk } from "./disk.ts"
 import { type Durable, look, makeDurable } from "./durable.ts"
@@ -54,6 +56,7 @@ export class Store extends Context.Service<
     readonly sink: BlobSink
     readonly source: BlobSource
     readonly journal: Journal
+    readonly batches: BatchIndex
     readonly files: Files
     readonly memo: Memo
     readonly resumePoints: ResumePoints
@@ -106,6 +109,7 @@ export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Retu
     sink: { put: (data) => Effect.mapError(blobs.put(data), asArtifactError) },
     source: sourceOf(blobs),
     journal,
+    batches: makeBatchIndex(path.join(root, "batches.sqlite"), prepare),
     files: makeFiles(memo),
     memo,
     resumePoints: makeResumePoints(durable, path.join(root, "resume"), quarantine, prepare),

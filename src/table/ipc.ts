@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { open } from "node:fs/promises"
+import * as fs from "node:fs/promises"
 import type { RecordBatch, Schema } from "apache-arrow"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -54,14 +54,12 @@ export const write = <E>(
 /** The record batches of an Arrow IPC file or stream on disk, read one at a time. `place` is what errors call it. */
 export const read = (path: string, place: string): Stream.Stream<RecordBatch, ArtifactError> =>
   Stream.unwrap(
-    Effect.map(openReader(path, place), (reader) =>
-      Stream.fromAsyncIterable(reader, (cause) => unreadable(place, cause))
-    )
+    Effect.map(open(path, place), (reader) => Stream.fromAsyncIterable(reader, (cause) => unreadable(place, cause)))
   )
 
 /** The schema of an Arrow IPC file or stream on disk. */
 export const schema = (path: string, place: string): Effect.Effect<Schema, ArtifactError> =>
-  Effect.scoped(Effect.map(openReader(path, place), (reader) => reader.schema))
+  Effect.scoped(Effect.map(open(path, place), (reader) => reader.schema))
 
 const unreadable = (place: string, cause: unknown) =>
   new ArtifactError({
@@ -69,12 +67,13 @@ const unreadable = (place: string, cause: unknown) =>
     message: `${place} cannot be read as Arrow IPC: ${cause instanceof Error ? cause.message : cause}`
   })
 
-const openReader = Effect.fnUntraced(function* (path: string, place: string) {
+/** A reader of an Arrow IPC file or stream on disk, open until the scope closes. */
+export const open = Effect.fnUntraced(function* (path: string, place: string) {
   const attempt = <A>(evaluate: () => Promise<A>) =>
     Effect.tryPromise({ try: evaluate, catch: (cause) => unreadable(place, cause) })
   const arrow = yield* attempt(load)
   const file = yield* Effect.acquireRelease(
-    attempt(() => open(path)),
+    attempt(() => fs.open(path)),
     (handle) => Effect.promise(() => handle.close())
   )
   const reader = yield* attempt(() => arrow.RecordBatchReader.from(file))

@@ -7,6 +7,7 @@ import type { RecordBatch } from "apache-arrow"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { ArtifactError } from "../operator/artifact.ts"
+import type { BatchTrace } from "../operator/batches.ts"
 import { arrowSchema, type Batch, load, toRecordBatch } from "./arrow.ts"
 import { structReader } from "./cells.ts"
 import { cellsBuilder, Misfit } from "./cells-builder.ts"
@@ -31,6 +32,10 @@ export interface Table<out Row> {
   readonly batches: Stream.Stream<RecordBatch, ReadError>
   /** Rows, decoded batch by batch; `Int32List` and `Float32List` columns are typed arrays that view the batch. */
   readonly rows: Stream.Stream<Row, ReadError>
+  /** The same batches as ptmflow holds them: flat arrays in canonical form. */
+  readonly cells: Stream.Stream<Batch, ReadError>
+  /** How it came about, where it was mapped batch by batch. */
+  readonly trace?: BatchTrace
 }
 
 /** A table over a stream of cells. */
@@ -46,6 +51,7 @@ export const fromCells = <Row>(options: {
     rowSchema,
     numRows,
     digest,
+    cells,
     batches: Stream.unwrap(
       Effect.map(Effect.promise(load), (arrow) => {
         const schema = arrowSchema(arrow, all)
@@ -72,7 +78,8 @@ const attempt = <A>(evaluate: () => A): Effect.Effect<A, TableError> =>
     }
   })
 
-const toReadError = (error: { readonly message: string; readonly place?: unknown }): ReadError =>
+/** Any error as one of reading a table. */
+export const toReadError = (error: { readonly message: string; readonly place?: unknown }): ReadError =>
   error instanceof ArtifactError || error instanceof TableError
     ? error
     : new ArtifactError({ place: typeof error.place === "string" ? error.place : "rows", message: error.message })

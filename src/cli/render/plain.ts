@@ -47,9 +47,11 @@ export const plainLines = (state: Progress, event: Event, now: number, written: 
     }
     case "StageFinished":
       return [
-        [`finished ${event.stage} in ${duration(event.seconds)}`, ...metricPhrases(resultMetrics(event.metrics))].join(
-          "  "
-        )
+        [
+          `finished ${event.stage} in ${duration(event.seconds)}`,
+          ...batchPhrase(event),
+          ...metricPhrases(resultMetrics(event.metrics))
+        ].join("  ")
       ]
     case "StageFailed":
       return [`failed ${event.stage} (${event.cause}): ${printable(event.message).replaceAll("\n", "\n  ")}`]
@@ -59,6 +61,12 @@ export const plainLines = (state: Progress, event: Event, now: number, written: 
       return [`${event.pipeline}: ${closingText(event)}`]
   }
 }
+
+/** `made 3 of 4812 batches`, where some were taken from what was made before. */
+const batchPhrase = ({ batches }: Extract<Event, { _tag: "StageFinished" }>): ReadonlyArray<string> =>
+  batches === undefined || batches.reused === 0
+    ? []
+    : [`made ${batches.made} of ${count(batches.made + batches.reused, "batch").replace(/batchs$/, "batches")}`]
 
 const planText = (state: Progress): string => {
   const counts = { reuse: 0, run: 0, maybe: 0 }

@@ -1,0 +1,65 @@
+/**
+ * The batch memo of one stage: what its maps over batches gave before, under the same code, parameters and other inputs.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { Preimage } from "../lineage/record.ts"
+import type { Artifact } from "../operator/artifact.ts"
+import { type BatchMap, BatchMemo, traceOf } from "../operator/batches.ts"
+import { digestOf } from "../operator/digest.ts"
+import type { Store } from "../store/store.ts"
+import type { StoreError } from "../store/storeError.ts"
+
+/** Batches of a stage's inputs: how many were made anew, and how many were taken from tables made before. */
+export const BatchCount = Schema.Struct({ made: Schema.Number, reused: Schema.Number })
+export type BatchCount = typeof BatchCount.Type
+
+/** All that a batch's rows depend on beside the batch: the stage's preimage without the table that is mapped, and the map's own key. */
+const scopeOf = (preimage: Preimage, { key, output, over }: BatchMap): string => {
+  const input = preimage.inputs[over]
+  if (input === undefined) throw new TypeError(`${preimage.operator.name} maps over ${over}, which is no input of it`)
+  const inputs = { ...preimage.inputs, [over]: { ...input, digest: "" } }
+  return digestOf("batches/1", { preimage: { ...preimage, inputs }, output, key })
+}
+
+/** What a stage's operator is given of batches that were made before. */
+export const batchMemo = ({ batches, blobs, source }: Store["Service"], preimage: Preimage) =>
+  BatchMemo.of({
+    find: Effect.fnUntraced(function* (map, batch) {
+      const found = batches.find(scopeOf(preimage, map), batch)
+      if (found === undefined || !blobs.has(found.blob)) return undefined
+      const file = yield* Effect.orElseSucceed(source.path(found.blob), () => undefined)
+      return file === undefined ? undefined : { ...found, file }
+    })
+  })
+
+/** Notes which rows of an output each batch gave, where the output was mapped batch by batch; undefined where it was not. */
+export const noteBatches = Effect.fnUntraced(function* (
+  { batches }: Store["Service"],
+  preimage: Preimage,
+  value: unknown,
+  artifact: Artifact
+): Effect.fn.Return<BatchCount | undefined, StoreError> {
+  const trace = traceOf(value)
+  if (trace === undefined || !trace.complete) return undefined
+  const [blob, ...others] = Object.values(artifact.parts)
+  if (blob === undefined || others.length > 0) return undefined
+  let first = 0
+  const placed = trace.batches.map(({ batch, digest, rows }) => {
+    first += rows
+    return { batch, digest, rows, first: first - rows }
+  })
+  // Batches that were reused are at hand in the new table too: the one before may be collected.
+  yield* batches.add(scopeOf(preimage, trace.map), blob, placed)
+  const made = trace.batches.filter((each) => each.made).length
+  return { made, reused: trace.batches.length - made }
+})
+
+/** The counts of several outputs together. */
+export const sumOf = (counts: ReadonlyArray<BatchCount | undefined>): BatchCount | undefined => {
+  const known = counts.flatMap((count) => count ?? [])
+  if (known.length === 0) return undefined
+  return known.reduce((sum, { made, reused }) => ({ made: sum.made + made, reused: sum.reused + reused }))
+}

@@ -1,0 +1,50 @@
+/**
+ * What an operator that is pure per batch of rows is given back of what it made before.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type { Json } from "effect/Schema"
+
+/**
+ * One pure map over the batches of a table: `over` is the input port that the table came in through, `output` tells the maps of one operator apart,
+ * and `key` is all that the map depends on beside the rows, the operator's parameters and its other inputs.
+ */
+export interface BatchMap {
+  readonly over: string
+  readonly output: string
+  readonly key: Json
+}
+
+/** Rows that a batch gave before: rows `first` to `first + rows` of a table in `file`, whose logical digest is `digest`. */
+export interface KnownRows {
+  readonly file: string
+  readonly first: number
+  readonly rows: number
+  readonly digest: string
+}
+
+/** Finds what a map gave for the batch with this logical digest; undefined where it must be made. Outside of a run nothing is known. */
+export const BatchMemo = Context.Reference<{
+  readonly find: (map: BatchMap, batch: string) => Effect.Effect<KnownRows | undefined>
+}>("ptmflow/operator/BatchMemo", { defaultValue: () => ({ find: () => Effect.undefined }) })
+
+/** What became of one batch of the input: the logical digests of it and of the rows it gave, how many these are, and whether they were made anew. */
+export interface MappedBatch {
+  readonly batch: string
+  readonly digest: string
+  readonly rows: number
+  readonly made: boolean
+}
+
+/** How a table came about batch by batch, in order; `complete` once all of it was read. */
+export interface BatchTrace {
+  readonly map: BatchMap
+  batches: ReadonlyArray<MappedBatch>
+  complete: boolean
+}
+
+/** The trace of a value, where it is a table that was mapped batch by batch. */
+export const traceOf = (value: unknown): BatchTrace | undefined =>
+  typeof value === "object" && value !== null && "trace" in value ? (value.trace as BatchTrace | undefined) : undefined

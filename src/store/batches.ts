@@ -1,0 +1,125 @@
+/**
+ * The batch index: which rows a batch gave before, and in which blob they are. One SQLite file for all batches of all operators.
+ *
+ * It holds no rows, and may be deleted: then batches are made again. What it says is checked against the digest of the rows by whoever uses it.
+ *
+ * @since 0.1.0
+ */
+import { existsSync, renameSync } from "node:fs"
+import type { DatabaseSync, StatementSync } from "node:sqlite"
+import * as Effect from "effect/Effect"
+import type { Blob } from "../operator/artifact.ts"
+import type { StoreError } from "./storeError.ts"
+
+/** Rows `first` to `first + rows` of the table in `blob`; `digest` is their logical digest. */
+export interface BatchRows {
+  readonly blob: Blob
+  readonly first: number
+  readonly rows: number
+  readonly digest: string
+}
+
+/** One batch, by its logical digest, and where its rows are in a blob. */
+export type NewBatch = { readonly batch: string } & Omit<BatchRows, "blob">
+
+/** Batches by scope: the digest of all that they depend on beside the batch. Digests are in hex. */
+export interface BatchIndex {
+  readonly find: (scope: string, batch: string) => BatchRows | undefined
+  /** Adds all or, where the index cannot be written, none; a batch that is known is moved to the new place. */
+  readonly add: (scope: string, blob: Blob, batches: ReadonlyArray<NewBatch>) => Effect.Effect<void, StoreError>
+}
+
+interface Opened {
+  readonly database: DatabaseSync
+  readonly find: StatementSync
+}
+
+const BUSY_MS = 10_000
+
+/** 128 bits of a digest tell batches apart; the rows are checked by all of theirs. */
+const short = (digest: string): Buffer => Buffer.from(digest.slice(0, 32), "hex")
+
+/** The index in `file`, opened when it is first asked; `prepare` runs before it is made. A file that is no index is set aside. */
+export const makeBatchIndex = (file: string, prepare: Effect.Effect<void, StoreError>): BatchIndex => {
+  let opened: Opened | undefined
+
+  const open = (create: boolean): Opened | undefined => {
+    if (opened !== undefined) return opened
+    if (!create && !existsSync(file)) return undefined
+    const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
+    const start = () => {
+      const database = new DatabaseSync(file, { timeout: BUSY_MS })
+      try {
+        database.exec(`PRAGMA synchronous = NORMAL;
+          CREATE TABLE IF NOT EXISTS blobs(id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, bytes INTEGER NOT NULL);
+          CREATE TABLE IF NOT EXISTS batches(scope BLOB, batch BLOB, blob INTEGER NOT NULL, first INTEGER NOT NULL,
+            rows INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY(scope, batch)) WITHOUT ROWID;`)
+        const find = database.prepare(`SELECT blobs.digest AS blob, bytes, first, rows, batches.digest AS digest
+          FROM batches JOIN blobs ON blobs.id = batches.blob WHERE scope = ? AND batch = ?`)
+        return { database, find }
+      } catch (cause) {
+        database.close()
+        throw cause
+      }
+    }
+    try {
+      opened = start()
+    } catch (cause) {
+      if (!isDamage(cause)) throw cause
+      renameSync(file, `${file}.damaged`)
+      opened = start()
+    }
+    return opened
+  }
+
+  return {
+    find: (scope, batch) => {
+      try {
+        const row = open(false)?.find.get(short(scope), short(batch)) as { [name: string]: unknown } | undefined
+        if (row === undefined) return undefined
+        const hex = (bytes: unknown) => Buffer.from(bytes as Uint8Array).toString("hex")
+        return {
+          blob: { digest: hex(row["blob"]), bytes: Number(row["bytes"]) },
+          first: Number(row["first"]),
+          rows: Number(row["rows"]),
+          digest: hex(row["digest"])
+        }
+      } catch {
+        return undefined
+      }
+    },
+    add: (scope, blob, batches) =>
+      Effect.andThen(
+        prepare,
+        Effect.try({ try: () => write(open(true)!.database, scope, blob, batches), catch: (cause) => cause }).pipe(
+          Effect.catch((cause) =>
+            Effect.logWarning(`${file} cannot be written, and batches will be made again: ${String(cause)}`)
+          )
+        )
+      )
+  }
+}
+
+const isDamage = (cause: unknown): boolean => {
+  const code = (cause as { readonly errcode?: number }).errcode ?? 0
+  // SQLITE_CORRUPT and SQLITE_NOTADB.
+  return [11, 26].includes(code & 0xff)
+}
+
+const write = (database: DatabaseSync, scope: string, blob: Blob, batches: ReadonlyArray<NewBatch>): void => {
+  database.exec("BEGIN IMMEDIATE")
+  try {
+    const digest = Buffer.from(blob.digest, "hex")
+    database.prepare("INSERT OR IGNORE INTO blobs(digest, bytes) VALUES(?, ?)").run(digest, blob.bytes)
+    const { id } = database.prepare("SELECT id FROM blobs WHERE digest = ?").get(digest) as { readonly id: number }
+    const insert = database.prepare("INSERT OR REPLACE INTO batches VALUES(?, ?, ?, ?, ?, ?)")
+    const key = short(scope)
+    for (const { batch, digest, first, rows } of batches) {
+      insert.run(key, short(batch), id, first, rows, Buffer.from(digest, "hex"))
+    }
+    database.exec("COMMIT")
+  } catch (cause) {
+    database.exec("ROLLBACK")
+    throw cause
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * Maps that are pure per batch: what a batch gave before is not made again.
+ *
+ * A table that came in through a port is cut by content, so a row that is inserted changes at most three batches. For every other batch the rows
+ * are taken from the table that was made last time, after a look at their digest.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { Json } from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { BatchMemo, type BatchTrace, type KnownRows, type MappedBatch } from "../operator/batches.ts"
+import type { Batch } from "./arrow.ts"
+import { structReader } from "./cells.ts"
+import { type Column, columns, type RowSchema } from "./columns.ts"
+import { tableDigest } from "./digest.ts"
+import { makeRowsAt, type RowsAt } from "./rows-at.ts"
+import { fromCells, fromRows, type Table, toReadError } from "./table.ts"
+
+const digestOf = (all: ReadonlyArray<Column>, batches: ReadonlyArray<Batch>): string => {
+  const digest = tableDigest(all)
+  for (const batch of batches) digest.add(batch)
+  return digest.finish()
+}
+
+/**
+ * The rows that `rows` gives for each batch of `table`, in order. It must be a function of the batch's rows, of the operator's parameters and inputs
+ * (but for the input port `over`, through which the table came) and of `key` (default: null); which batch it is it must not know. `output` tells
+ * the maps of one operator apart: the name of the output port that the rows go to.
+ */
+export const mapBatches = Effect.fnUntraced(function* <In, Out, E extends { readonly message: string }>(
+  table: Table<In>,
+  options: {
+    readonly over: string
+    readonly output: string
+    readonly key?: Json
+    readonly rowSchema: RowSchema<Out>
+    readonly rows: (rows: ReadonlyArray<In>) => Effect.Effect<ReadonlyArray<Out>, E>
+  }
+): Effect.fn.Return<Table<Out>> {
+  const memo = yield* BatchMemo
+  const { key = null, output, over, rowSchema } = options
+  const taken = columns(table.rowSchema).all
+  const given = columns(rowSchema).all
+  const trace: BatchTrace = { map: { over, output, key }, batches: [], complete: false }
+
+  const reuse = Effect.fnUntraced(function* (known: KnownRows, rowsAt: RowsAt) {
+    const { digest, file, first, rows } = known
+    const batch = yield* Effect.orElseSucceed(rowsAt(file, first, rows), () => undefined)
+    return batch !== undefined && digestOf(given, [batch]) === digest ? batch : undefined
+  })
+
+  const make = (batch: Batch) => {
+    const read = structReader(taken, batch.cells)
+    const rows = Array.from({ length: batch.length }, (_, row) => read(row) as In)
+    return Effect.mapError(options.rows(rows), toReadError).pipe(
+      Effect.flatMap((made) => Stream.runCollect(fromRows(rowSchema, made, { name: output }).cells))
+    )
+  }
+
+  const cells = Stream.unwrap(
+    Effect.gen(function* () {
+      const rowsAt = yield* makeRowsAt(rowSchema)
+      const batches: Array<MappedBatch> = []
+      trace.complete = false
+      const mapped = Stream.mapEffect(
+        table.cells,
+        Effect.fnUntraced(function* (batch) {
+          const digest = digestOf(taken, [batch])
+          const known = yield* memo.find(trace.map, digest)
+          const reused = known === undefined ? undefined : yield* reuse(known, rowsAt)
+          if (known !== undefined && reused !== undefined) {
+            batches.push({ batch: digest, digest: known.digest, rows: known.rows, made: false })
+            return [reused]
+          }
+          const made: ReadonlyArray<Batch> = yield* make(batch)
+          const rows = made.reduce((sum, { length }) => sum + length, 0)
+          batches.push({ batch: digest, digest: digestOf(given, made), rows, made: true })
+          return made
+        })
+      )
+      const end = Stream.fromEffect(
+        Effect.sync(() => {
+          trace.batches = batches
+          trace.complete = true
+          return []
+        })
+      )
+      return Stream.flattenIterable(Stream.concat(mapped, end))
+    })
+  )
+  return { ...fromCells({ rowSchema, numRows: undefined, digest: undefined, cells }), trace }
+})

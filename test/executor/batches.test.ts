@@ -1,0 +1,195 @@
+/** Recompute by the batch (rows 12 and 13 of the table of features). */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as fc from "fast-check"
+import { run } from "../../src/executor/run.ts"
+import * as Pipeline from "../../src/pipeline/pipeline.ts"
+import { open, Store, type Store as StoreTag } from "../../src/store/store.ts"
+import * as Table from "../../src/table/index.ts"
+import { newFolder } from "../store/folder.ts"
+import { Doc, factor, source, split, world } from "./words.ts"
+
+let generation = 0
+const text = (id: number) => `${id} lorem ipsum `.repeat(3).padEnd(9000 + ((id * 7919) % 4000), `${id * 31} dolor `)
+const docsOf = (ids: ReadonlyArray<number>) => ids.map((id) => ({ id, text: text(id) }))
+
+/** A run over these documents: which were mapped, what the stage counted, and the digests of its outputs. */
+const start = Effect.fnUntraced(function* (
+  store: StoreTag["Service"],
+  ids: ReadonlyArray<number>,
+  options: { readonly times?: number; readonly factor?: number } = {}
+) {
+  world.docs = docsOf(ids)
+  world.mapped = []
+  generation++
+  const pipeline = Pipeline.make("words", {}, (p) => {
+    const { documents } = p.add(source, { params: { generation } })
+    const { n } = p.add(factor, { params: { value: options.factor ?? 2 } })
+    return p.add(split, { inputs: { documents, factor: n }, params: { times: options.times ?? 1 } })
+  })
+  const graph = yield* Pipeline.build(pipeline)
+  const report = yield* Effect.provideService(run(graph), Store, store)
+  memo ??= fs.readFileSync(path.join(store.folder, "memo"))
+  const stage = report.stages.find((each) => each.stage === "split")!
+  const documents = report.stages.find((each) => each.stage === "source")!.artifacts["documents"]!
+  return {
+    mapped: world.mapped,
+    batches: stage.batches ?? { made: 0, reused: 0 },
+    inputs: documents.meta["batches"] as number,
+    outputs: Object.fromEntries(Object.entries(stage.artifacts).map(([port, { digest }]) => [port, digest])),
+    artifacts: stage.artifacts
+  }
+})
+
+/** What the operators' code is was found out once: a new store is told. */
+let memo: Buffer | undefined
+
+const newStore = Effect.gen(function* () {
+  const folder = path.join(yield* newFolder, "store")
+  if (memo !== undefined) {
+    const made = yield* open(folder)
+    yield* made.memo.set("none", "none", null)
+    fs.writeFileSync(path.join(folder, "memo"), memo)
+  }
+  return yield* open(folder)
+})
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i)
+
+describe("batches (rows 12, 13)", () => {
+  it.live("one document among many remakes at most three, and the result is a full run's", () =>
+    Effect.gen(function* () {
+      const store = yield* newStore
+      const first = yield* start(store, range(0, 400))
+      assert.isAtLeast(first.inputs, 6)
+      assert.deepStrictEqual(first.batches, { made: 2 * first.inputs, reused: 0 })
+      for (const ids of [
+        [...range(0, 200), 1000, ...range(200, 400)],
+        [...range(0, 123), ...range(124, 400)],
+        [1001, ...range(0, 400)],
+        [...range(0, 400), 1002]
+      ]) {
+        const edited = yield* start(store, ids)
+        // Of each of two outputs.
+        assert.isAtMost(edited.batches.made, 6)
+        assert.isAtLeast(edited.batches.reused, 2 * (edited.inputs - 3))
+        assert.isBelow(edited.mapped.length, ids.length)
+        const full = yield* start(yield* newStore, ids)
+        assert.deepStrictEqual(edited.outputs, full.outputs)
+        assert.strictEqual(full.batches.reused, 0)
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("another order of the batches, and rows that were away, take what is there", () =>
+    Effect.gen(function* () {
+      const store = yield* newStore
+      yield* start(store, range(0, 300))
+      const turned = [...range(150, 300), ...range(0, 150)]
+      const edited = yield* start(store, turned)
+      assert.isAtLeast(edited.batches.reused, 2 * (edited.inputs - 4))
+      assert.deepStrictEqual(edited.outputs, (yield* start(yield* newStore, turned)).outputs)
+      const back = yield* start(store, [...range(0, 300), 5])
+      assert.isAtLeast(back.batches.reused, 2 * (back.inputs - 3))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("another parameter, and another other input, remake every batch; going back none", () =>
+    Effect.gen(function* () {
+      const store = yield* newStore
+      const ids = range(0, 120)
+      const first = yield* start(store, ids)
+      for (const options of [{ times: 2 }, { factor: 3 }]) {
+        const other = yield* start(store, ids, options)
+        assert.strictEqual(other.batches.reused, 0)
+        assert.notDeepEqual(other.outputs, first.outputs)
+      }
+      // The stage's own key is known: it does not even run.
+      assert.deepStrictEqual((yield* start(store, ids)).mapped, [])
+      const more = yield* start(store, [...ids, 500])
+      assert.isAtMost(more.batches.made, 6)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("an index that is lost, damaged or wrong, and a table that is gone, cost time and change nothing", () =>
+    Effect.gen(function* () {
+      const folder = path.join(yield* newFolder, "store")
+      const ids = range(0, 200)
+      const store = yield* open(folder)
+      const first = yield* start(store, ids)
+      const wanted = (yield* start(yield* newStore, [...ids, 900])).outputs
+      const index = path.join(folder, "batches.sqlite")
+      const whole = fs.readFileSync(index)
+      const again = Effect.fnUntraced(function* (id: number) {
+        const edited = yield* start(yield* open(folder), [...ids, id])
+        return edited
+      })
+
+      fs.rmSync(index)
+      const lost = yield* again(900)
+      assert.strictEqual(lost.batches.reused, 0)
+      assert.deepStrictEqual(lost.outputs, wanted)
+      assert.isAtLeast((yield* again(901)).batches.reused, 1)
+
+      fs.writeFileSync(index, "this is no database, and it is longer than a header of one would be".repeat(100))
+      const damaged = yield* again(902)
+      assert.strictEqual(damaged.batches.reused, 0)
+      assert.isTrue(fs.existsSync(`${index}.damaged`))
+
+      fs.writeFileSync(index, whole)
+      const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
+      const database = new DatabaseSync(index)
+      database.exec("UPDATE batches SET first = first + 1")
+      database.close()
+      const wrong = yield* again(903)
+      assert.strictEqual(wrong.batches.reused, 0)
+      assert.deepStrictEqual(wrong.outputs, (yield* start(yield* newStore, [...ids, 903])).outputs)
+
+      fs.writeFileSync(index, whole)
+      const { digest } = Object.values(first.artifacts["even"]!.parts)[0]!
+      fs.rmSync(path.join(folder, "objects", digest.slice(0, 2), digest))
+      const gone = yield* again(904)
+      // The other output's table is there.
+      assert.isAtLeast(gone.batches.reused, 1)
+      assert.isAtLeast(gone.mapped.length, ids.length)
+      assert.deepStrictEqual(gone.outputs, (yield* start(yield* newStore, [...ids, 904])).outputs)
+    }).pipe(Effect.scoped)
+  )
+
+  it("under any edits: exactly the batches that were never seen are made, and the result is a full run's", async () => {
+    const edit = fc.record({ at: fc.nat(), remove: fc.nat(3), insert: fc.array(fc.nat(2000), { maxLength: 3 }) })
+    const property = fc.asyncProperty(fc.array(edit, { minLength: 1, maxLength: 4 }), (edits) =>
+      Effect.gen(function* () {
+        const store = yield* newStore
+        const seen = new Set<string>()
+        let ids: ReadonlyArray<number> = range(0, 120)
+        for (const each of [undefined, ...edits]) {
+          if (each !== undefined) {
+            const at = each.at % ids.length
+            ids = ids.toSpliced(at, each.remove, ...each.insert.map((id) => 3000 + id))
+          }
+          const batches = yield* batchesOf(store, ids)
+          const unseen = new Set(batches.filter((batch) => !seen.has(batch)))
+          const { mapped, outputs } = yield* start(store, ids)
+          const expected = [...unseen].flatMap((batch) => batch.split(" ").map(Number))
+          // A run over documents that were all seen reuses the stage itself.
+          assert.deepStrictEqual(mapped, expected)
+          for (const batch of batches) seen.add(batch)
+          assert.deepStrictEqual(outputs, (yield* start(yield* newStore, ids)).outputs)
+        }
+      }).pipe(Effect.scoped, Effect.runPromise)
+    )
+    await fc.assert(property, { numRuns: 5 })
+  })
+})
+
+/** The batches that these documents are cut into, each as the ids in it. */
+const batchesOf = Effect.fnUntraced(function* (store: StoreTag["Service"], ids: ReadonlyArray<number>) {
+  const port = Table.of(Doc)
+  const artifact = yield* port.encode(Table.fromRows(Doc, docsOf(ids)), store.sink)
+  const table = yield* port.decode(artifact, store.source)
+  const batches = yield* Stream.runCollect(table.batches)
+  return batches.map((batch) => Array.from(batch, (row) => Number(row.toJSON()["id"])).join(" "))
+})
