@@ -70,10 +70,9 @@ void addRowBlocks(Worker& worker, const real* partial, long stride, long width, 
   constexpr long columns = 64;
   forTasks(worker, (width + columns - 1) / columns, [&](long task) {
     const long from = task * columns, to = from + columns < width ? from + columns : width;
-    for (long j = from; j < to; j++) {
-      real sum = 0;
-      for (long block = 0; block < rowBlocks; block++) sum += partial[block * stride + j];
-      out[j] += sum;
-    }
+    real sum[columns] = {};
+    for (long block = 0; block < rowBlocks; block++)
+      for (long j = from; j < to; j++) sum[j - from] += partial[block * stride + j];
+    for (long j = from; j < to; j++) out[j] += sum[j - from];
   });
 }

@@ -61,10 +61,14 @@ void run_layernormGradient(const Launch& l, Worker& worker) {
     for (long row = blockStart(rows, block); row < blockStart(rows, block + 1); row++) {
       const real *d = dOut + row * width, *in = x + row * width;
       const real mean = means[row], rstd = rstds[row];
-      const real meanD = rowSum(width, [&](long j, long n) { return loadPart(d + j, n) * loadPart(gamma + j, n); }) / real(width);
-      const real meanDn = rowSum(width, [&](long j, long n) {
-                            return loadPart(d + j, n) * loadPart(gamma + j, n) * ((loadPart(in + j, n) - mean) * rstd);
-                          }) / real(width);
+      // Beyond the row d is 0, and so is every term.
+      vec sumD{}, sumDn{};
+      for (long j = 0; j < width; j += VL) {
+        const vec scaled = loadPart(d + j, width - j) * loadPart(gamma + j, width - j);
+        sumD += scaled;
+        sumDn += scaled * ((loadPart(in + j, width - j) - mean) * rstd);
+      }
+      const real meanD = sumLanes(sumD) / real(width), meanDn = sumLanes(sumDn) / real(width);
       for (long j = 0; j < width; j += VL) {
         const long n = width - j;
         const vec out = loadPart(d + j, n);
