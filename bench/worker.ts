@@ -35,6 +35,9 @@ export interface Worker {
   readonly ask: (request: object) => Effect.Effect<Answer, WorkerError>
 }
 
+/** A side that is not asked stands still, so that threads of its that wait by spinning take nothing from the others. */
+const pausing = process.platform !== "win32"
+
 /** The end of what a process wrote to standard error: enough to see why it ended. */
 const tail = (text: string) => text.trim().split("\n").slice(-4).join("\n").slice(-600)
 
@@ -64,11 +67,13 @@ export const start = (side: string, command: Command): Effect.Effect<Worker, nev
             if (ended !== undefined) return fail(ended)
             waiting = (line, reason) => {
               waiting = undefined
+              if (pausing) child.kill("SIGSTOP")
               if (line === undefined) return fail(reason)
               const answer = JSON.parse(line) as Answer
               if (answer.error !== undefined) return fail(answer.error)
               resume(Effect.succeed(answer))
             }
+            if (pausing) child.kill("SIGCONT")
             child.stdin.write(`${JSON.stringify(request)}\n`)
           })
         return { worker: { side, ask }, child }

@@ -18,6 +18,11 @@ const caseOf = (batch: 1 | 16 | 64): Case => ({
       name: compile ? "compiled" : "eager",
       request: { ...request, compile }
     }))
+    // One sequence is so little work that waiting for a second thread may cost more than it brings.
+    const alone = variants.map(({ name, request }) => ({
+      name: `${name}, 1 thread`,
+      request: { ...request, threads: 1 }
+    }))
     const row = yield* compare({
       name: `generate/batch-${batch}`,
       work: `generation, small, ${prompt} + ${fresh} tokens, batch ${batch}`,
@@ -26,7 +31,7 @@ const caseOf = (batch: 1 | 16 | 64): Case => ({
       flops: batch * (prompt + fresh) * forwardFlops(shape, prompt + fresh),
       target: { kind: "ratio", value: targets[batch] },
       ours: { variant: "f32", request },
-      peer: { name: "PyTorch", peer: peers.torch, variants },
+      peer: { name: "PyTorch", peer: peers.torch, variants: batch === 1 ? [...variants, ...alone] : variants },
       expected: { parameters: parameterCount(shape), loss: Math.log(shape.vocabulary) }
     })
     return [row]
