@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Operator from "../src/operator/operator.ts"
@@ -20,10 +21,20 @@ import { TokenizerPort } from "./tokenizer/port.ts"
 const placeOf = (id: string): number =>
   createHash("sha256").update(`validation ${id}`).digest().readUInt32BE() / 2 ** 32
 
+/** Which segments are for validation: those with a place below a fraction, or all but one place on one side. */
+type Rule = { readonly below: number } | { readonly validation: number } | { readonly train: number }
+
+const isValidation = (rule: Rule, { id }: Segment): boolean => {
+  const place = placeOf(id)
+  if ("below" in rule) return place < rule.below
+  return "validation" in rule ? place === rule.validation : place !== rule.train
+}
+
 /**
  * Long documents are cut into segments (see `segmentsOf`); a document's last segment ends with the token that ends a text. A segment is for
  * validation if the place of its id is below `validationFraction`: it stays on its side when other text is added. If that leaves a side
- * empty, the segment with the lowest (or the highest) place is moved there.
+ * empty, the segment with the lowest (or the highest) place is moved there. Documents are encoded batch by batch: what is added to a corpus costs what
+ * it is worth.
  */
 export const tokenize = Operator.make("tokenize", {
   description: "Encodes documents as token sequences, split into training and validation",
@@ -43,34 +54,38 @@ export const tokenize = Operator.make("tokenize", {
   outputs: { train: Table.of(TokenSequence), validation: Table.of(TokenSequence) },
   run: Effect.fnUntraced(function* ({ inputs, params }) {
     const { documents, tokenizer } = inputs
+    const { segmentLength, validationFraction } = params
     const stage = yield* Stage
-    const segments = documents.rows.pipe(
-      Stream.filter(({ text }) => text !== ""),
-      Stream.map((document) => segmentsOf(document, params.segmentLength)),
-      Stream.flattenIterable
+    const cut = (document: Document) => (document.text === "" ? [] : segmentsOf(document, segmentLength))
+    // Once both sides have a segment no other matters; that is after a few documents.
+    const places = yield* documents.rows.pipe(
+      Stream.map(cut),
+      Stream.flattenIterable,
+      Stream.scan(
+        () => ({ count: 0, least: 1, greatest: 0 }),
+        ({ count, greatest, least }, { id }) => {
+          const place = placeOf(id)
+          return { count: count + 1, least: Math.min(least, place), greatest: Math.max(greatest, place) }
+        }
+      ),
+      Stream.takeUntil(({ greatest, least }) => least < validationFraction && greatest >= validationFraction),
+      Stream.runLast
     )
-    const places = yield* Stream.runFold(
-      segments,
-      () => ({ count: 0, least: 1, greatest: 0 }),
-      ({ count, greatest, least }, { id }) => {
-        const place = placeOf(id)
-        return { count: count + 1, least: Math.min(least, place), greatest: Math.max(greatest, place) }
-      }
-    )
-    if (places.least >= places.greatest) {
+    const { count, greatest, least } = Option.getOrThrow(places)
+    if (least >= greatest) {
       return yield* new Operator.OperatorError({
         operator: "tokenize",
         place: "documents",
-        message: `${places.count === 0 ? "there is no text" : "the text is one segment"}: training and validation need at least two; give more text or lower segmentLength (${params.segmentLength})`
+        message: `${count === 0 ? "there is no text" : "the text is one segment"}: training and validation need at least two; give more text or lower segmentLength (${segmentLength})`
       })
     }
-    const { validationFraction } = params
-    const isValidation = ({ id }: Segment): boolean => {
-      const place = placeOf(id)
-      if (places.least >= validationFraction) return place === places.least
-      if (places.greatest < validationFraction) return place !== places.greatest
-      return place < validationFraction
-    }
+    const rule: Rule =
+      least >= validationFraction
+        ? { validation: least }
+        : greatest < validationFraction
+          ? { train: greatest }
+          : { below: validationFraction }
+    const total = 2 * (documents.numRows ?? 0)
     let done = 0
     const encode = ({ id, last, text }: Segment) =>
       encoding("tokenize", `documents, ${id}`, (): TokenSequence => {
@@ -81,20 +96,28 @@ export const tokenize = Operator.make("tokenize", {
         ended.set(tokens)
         return { id, tokens: ended, bytes }
       })
-    const side = (validation: boolean) =>
-      Table.fromRows(
-        TokenSequence,
-        segments.pipe(
-          Stream.filter((segment) => isValidation(segment) === validation),
-          Stream.mapEffect((segment) =>
-            Effect.tap(encode(segment), () => {
-              done++
-              if (done % 64 > 0 && done < places.count) return Effect.void
-              return Effect.andThen(stage.report({ step: done, steps: places.count }), Effect.yieldNow)
-            })
-          )
-        )
-      )
-    return { train: side(false), validation: side(true) }
+    const side = (output: "train" | "validation") =>
+      Table.mapBatches(documents, {
+        over: "documents",
+        output,
+        key: rule,
+        rowSchema: TokenSequence,
+        rows: Effect.fnUntraced(function* (batch) {
+          const rows: Array<TokenSequence> = []
+          for (const document of batch) {
+            for (const segment of cut(document)) {
+              if (isValidation(rule, segment) !== (output === "validation")) continue
+              rows.push(yield* encode(segment))
+              if (rows.length % 64 === 0) yield* Effect.yieldNow
+            }
+            done++
+            if (done % 64 === 0 || done === total) {
+              yield* stage.report(total === 0 ? { step: done } : { step: done, steps: total })
+            }
+          }
+          return rows
+        })
+      })
+    return { train: yield* side("train"), validation: yield* side("validation") }
   })
 })

@@ -13,7 +13,15 @@ const base: Preimage = {
   packages: "p1",
   params: valueTree({ rate: 3e-4, model: { layers: 4, heads: [1, 2] }, limit: Number.NaN, seed: 1 }),
   inputs: {
-    documents: { _tag: "Input", kind: "table", contract: [["id", "utf8"], ["text", "utf8"]], digest: "a".repeat(64) }
+    documents: {
+      _tag: "Input",
+      kind: "table",
+      contract: [
+        ["id", "utf8"],
+        ["text", "utf8"]
+      ],
+      digest: "a".repeat(64)
+    }
   },
   outputs: { checkpoint: { _tag: "Output", kind: "checkpoint", contract: "checkpoint/1" } },
   sources: [{ _tag: "Source", name: "book.txt", digest: "b".repeat(64) }],
@@ -67,7 +75,10 @@ describe("what changed (row 27)", () => {
   })
 
   it("is the column of a port, the input's content, the file", () => {
-    const contract = [["id", "int64"], ["text", "utf8"]]
+    const contract = [
+      ["id", "int64"],
+      ["text", "utf8"]
+    ]
     assert.deepStrictEqual(said({ inputs: { documents: { ...documents, contract } } }), [
       "input documents has another type: id: utf8 -> int64"
     ])
@@ -78,7 +89,12 @@ describe("what changed (row 27)", () => {
     const other = { documents: { ...documents, digest: "c".repeat(64) } }
     assert.deepStrictEqual(said({ inputs: other }), ["input documents: aaaaaaaaaaaa -> cccccccccccc"])
     assert.deepStrictEqual(said({ inputs: other }, ["documents"]), [])
-    const [found] = changes(base, { ...base, sources: [{ ...base.sources[0]!, digest: "d".repeat(64) }] }, code, new Set())
+    const [found] = changes(
+      base,
+      { ...base, sources: [{ ...base.sources[0]!, digest: "d".repeat(64) }] },
+      code,
+      new Set()
+    )
     assert.deepInclude(found, { kind: "source", place: "book.txt", from: "bbbbbbbbbbbb", to: "dddddddddddd" })
   })
 

@@ -5,6 +5,7 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { execute, type StageRequest } from "../../src/executor/execute.ts"
+import { KEY_SCHEMA } from "../../src/executor/key.ts"
 import { open, type Store } from "../../src/store/store.ts"
 import { counting, interrupted } from "./counting.ts"
 
@@ -23,6 +24,18 @@ const request = Effect.fnUntraced(function* (store: Store["Service"], key: strin
     key,
     stage: "counting",
     operator: { name: "counting", version: 1 },
+    preimage: {
+      _tag: "StageKey",
+      schema: KEY_SCHEMA,
+      operator: { _tag: "Operator", name: "counting", version: 1 },
+      code: "",
+      packages: "",
+      params: {},
+      inputs: {},
+      outputs: {},
+      sources: [],
+      numerics: null
+    },
     params: {},
     inputs: { n },
     sources: []

@@ -159,7 +159,7 @@ describe("tokenize", () => {
     assert.include(await refusal({ empty: "" }), "there is no text")
   })
 
-  it("reports how far it is", async () => {
+  it("reports how far it is, every document once for each side", async () => {
     const { reports, stage } = makeStage()
     const tokenizer = await trained
     await Effect.runPromise(
@@ -173,6 +173,6 @@ describe("tokenize", () => {
         yield* Table.collect(validation)
       }).pipe(Effect.provideService(Stage, stage))
     )
-    assert.deepStrictEqual(reports.at(-1), { step: 400, steps: 400 })
+    assert.deepStrictEqual(reports.at(-1), { step: 800, steps: 800 })
   })
 })
