@@ -9,10 +9,13 @@ import { openPeer } from "../sides.ts"
 import { WorkerError } from "../worker.ts"
 
 /** The longest that its first step may take, in seconds. */
-const patience = 60
+const patience = 75
 
 /** One step takes it seconds to minutes: fewer repeats than elsewhere. */
 const repeatsOf: { readonly [name in ModelName]: number } = { tiny: 5, small: 2, base: 1, "124M": 1 }
+
+/** Sequences whose gradients it computes at once: its memory ends at 4 GB. */
+const microBatch: { readonly [name in ModelName]: number } = { tiny: 8, small: 4, base: 2, "124M": 1 }
 
 const caseOf = (name: ModelName): Case => ({
   name,
@@ -26,7 +29,13 @@ const caseOf = (name: ModelName): Case => ({
       side: "TensorFlow.js",
       message: `its first step was not done after ${patience} seconds`
     })
-    const theirs = yield* openPeer("TensorFlow.js", "", peers.tfjs, request, expected).pipe(
+    const theirs = yield* openPeer(
+      "TensorFlow.js",
+      "",
+      peers.tfjs,
+      { ...request, microBatch: microBatch[name] },
+      expected
+    ).pipe(
       Effect.timeoutOption(`${patience} seconds`),
       Effect.flatMap(Option.match({ onNone: () => Effect.fail(tooLong), onSome: Effect.succeed })),
       Effect.result

@@ -60,7 +60,10 @@ const layerNorm = (x, gain, bias) => {
   return tf.add(tf.mul(tf.mul(centred, deviation), gain), bias)
 }
 
-/** The model, with its optimizer: `step` trains on tokens of [batch * context] and gives the loss. */
+/**
+ * The model, with its optimizer. `step` trains on tokens of [n * batch * context], `batch` sequences at a time with their gradients added,
+ * because the memory of WASM is small, and gives the loss.
+ */
 export const make = ({ batch, context, heads, layers, vocabulary, width: c }) => {
   const normal = (shape, deviation = 0.02) => tf.variable(tf.randomNormal(shape, 0, deviation))
   const zeros = (n) => tf.variable(tf.zeros([n]))
@@ -111,18 +114,37 @@ export const make = ({ batch, context, heads, layers, vocabulary, width: c }) =>
     return crossEntropy(product(layerNorm(x, last.gain, last.bias), transposed(wte)), targets)
   }
 
-  const step = (tokens, targets) => {
-    const ids = tf.tensor1d(tokens, "int32")
-    const next = tf.tensor1d(targets, "int32")
-    const loss = tf.tidy(() => {
+  const gradientsOf = (tokens, targets) =>
+    tf.tidy(() => {
+      const [ids, next] = [tokens, targets].map((part) => tf.tensor1d(part, "int32"))
       const { grads, value } = tf.variableGrads(() => lossOf(ids, next), variables)
-      const squares = Object.values(grads).map((gradient) => tf.sum(tf.square(gradient)))
-      const scale = Math.min(1, 1 / Math.sqrt(tf.addN(squares).dataSync()[0]))
-      for (const name of Object.keys(grads)) grads[name] = tf.mul(grads[name], scale)
-      optimizer.applyGradients(grads)
-      return value.dataSync()[0]
+      return { grads, loss: value.dataSync()[0] }
     })
-    tf.dispose([ids, next])
+  const step = (tokens, targets) => {
+    const rows = batch * context
+    const parts = tokens.length / rows
+    let sum
+    let loss = 0
+    for (let part = 0; part < parts; part++) {
+      const [from, to] = [part * rows, (part + 1) * rows]
+      const one = gradientsOf(tokens.subarray(from, to), targets.subarray(from, to))
+      loss += one.loss / parts
+      const before = sum
+      sum =
+        before === undefined
+          ? one.grads
+          : Object.fromEntries(Object.entries(one.grads).map(([name, grad]) => [name, tf.add(before[name], grad)]))
+      if (before !== undefined) tf.dispose([before, one.grads])
+    }
+    tf.tidy(() => {
+      const squares = Object.values(sum).map((gradient) => tf.sum(tf.square(gradient)))
+      const norm = Math.sqrt(tf.addN(squares).dataSync()[0]) / parts
+      const scale = Math.min(1, 1 / norm) / parts
+      optimizer.applyGradients(
+        Object.fromEntries(Object.entries(sum).map(([name, grad]) => [name, tf.mul(grad, scale)]))
+      )
+    })
+    tf.dispose(sum)
     return loss
   }
   return { step, parameters: variables.reduce((sum, { size }) => sum + size, 0) }

@@ -26,7 +26,7 @@ const answer = async (request) => {
     shape = request
     setThreadsCount(request.threads)
     await tf.setBackend("wasm")
-    model = make(shape)
+    model = make({ ...shape, batch: shape.microBatch })
     const loss = model.step(...batch())
     const simd = await tf.env().getAsync("WASM_HAS_SIMD_SUPPORT")
     const threaded = await tf.env().getAsync("WASM_HAS_MULTITHREAD_SUPPORT")
