@@ -230,6 +230,103 @@ const show = Command.make(
   )
 )
 
+const seconds: { readonly [unit: string]: number } = { s: 1, m: 60, h: 3600, d: 86400 }
+
+const gc = Command.make(
+  "gc",
+  {
+    keep: Flag.Int("keep").pipe(
+      Flag.withMetavar("n"),
+      Flag.withDescription(
+        "Runs of each pipeline that are kept, newest first: n that succeeded and n that did not (default 10)"
+      ),
+      Flag.filter(
+        (n) => n >= 0,
+        () => "a whole number from 0"
+      ),
+      Flag.withDefault(10)
+    ),
+    grace: Flag.String("grace").pipe(
+      Flag.withMetavar("time"),
+      Flag.withDescription("Nothing that is younger is removed, as in 90s, 30m, 1h, 7d (default 1h)"),
+      Flag.withDefault("1h"),
+      Flag.mapTryCatch(
+        (text) => {
+          const [, number, unit] = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text) ?? []
+          if (number === undefined) throw new Error("a number and a unit, as in 30m: s, m, h or d")
+          return Number(number) * seconds[unit!]! * 1000
+        },
+        (error) => (error as Error).message
+      )
+    ),
+    dryRun: Flag.Boolean("dry-run").pipe(
+      Flag.withDescription("Removes nothing, and says what would be removed"),
+      Flag.withDefault(false),
+      Flag.withoutNegation
+    ),
+    store: flags.store,
+    json: flags.json("Prints what was removed as JSON")
+  },
+  (input) => from(async () => (await import("./collect.ts")).gc(input))
+).pipe(
+  Command.withShortDescription("Remove results that no kept run has"),
+  Command.withDescription(
+    "Keeps all results of the runs that are pinned, that are going on, and that are the newest of their pipeline; removes the others, and what was left behind. " +
+      "Records are kept, so lineage is not lost, and what was removed is made again when it is needed."
+  ),
+  Command.withExamples([
+    { command: "ptmflow gc --dry-run", description: "what would go" },
+    { command: "ptmflow gc --keep 2 --grace 1d" }
+  ])
+)
+
+const pin = Command.make(
+  "pin",
+  {
+    run: Argument.String("run").pipe(
+      Argument.withDescription("The first digits of a run's name, as status shows it, or: newest")
+    ),
+    remove: Flag.Boolean("remove").pipe(
+      Flag.withDescription("Takes the pin away"),
+      Flag.withDefault(false),
+      Flag.withoutNegation
+    ),
+    store: flags.store,
+    json: flags.json("Prints the run as JSON")
+  },
+  (input) => from(async () => (await import("./collect.ts")).pin(input))
+).pipe(
+  Command.withShortDescription("Keep all results of a run, whatever gc is told"),
+  Command.withExamples([{ command: "ptmflow pin newest" }, { command: "ptmflow pin 2026-11-24T05-54-44 --remove" }])
+)
+
+const fsck = Command.make(
+  "fsck",
+  {
+    repair: Flag.Boolean("repair").pipe(
+      Flag.withDescription(
+        "Puts damaged files aside, so that the stages that gave them run again, and removes leftovers"
+      ),
+      Flag.withDefault(false),
+      Flag.withoutNegation
+    ),
+    quick: Flag.Boolean("quick").pipe(
+      Flag.withDescription("Looks at names and sizes only, and reads no result"),
+      Flag.withDefault(false),
+      Flag.withoutNegation
+    ),
+    store: flags.store,
+    json: flags.json("Prints what was found as JSON")
+  },
+  (input) => from(async () => (await import("./fsck.ts")).fsck(input))
+).pipe(
+  Command.withShortDescription("Check that all results in the store are there and whole"),
+  Command.withDescription(
+    "Reads every result and compares it with its digest, and checks records, resume points and leases.\n\n" +
+      "Exit code: 0 when there is no damage, or all of it was repaired, else 1."
+  )
+)
+
 const switchFlag = (name: string, description: string) =>
   GlobalFlag.Setting(name)({
     flag: Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false), Flag.withoutNegation)
@@ -241,7 +338,7 @@ export const debug = switchFlag("debug", "Shows the stack of an error")
 
 /** `ptmflow` with all its commands. */
 export const ptmflow = Command.make("ptmflow").pipe(
-  Command.withSubcommands([run, plan, why, whyNot, lint, status, lineage, generate, show, doctor]),
+  Command.withSubcommands([run, plan, why, whyNot, lint, status, lineage, generate, show, gc, pin, fsck, doctor]),
   Command.withGlobalFlags([noColor, debug]),
   Command.withDescription(
     "Write the training of a pre-trained model as a typed dataflow, and run it: cached, resumable, with lineage."

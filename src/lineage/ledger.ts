@@ -10,8 +10,8 @@ import { isAlive } from "../store/holder.ts"
 import type { Journal } from "../store/journal.ts"
 import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
-import type { RunRecord, StageRecord } from "./record.ts"
-import { bindingOf, runRecords, stageHeads, stageRecord } from "./records.ts"
+import type { StageRecord } from "./record.ts"
+import { keysOf, runRecords, stageHeads, stageRecord } from "./records.ts"
 
 /** A reference that names nothing, or more than one thing; `candidates` are what could be meant. */
 export class LineageError extends Schema.TaggedError<LineageError>()("LineageError", {
@@ -79,15 +79,6 @@ const opened = Effect.gen(function* (): Effect.fn.Return<Journal, StoreError, St
   yield* journal.refresh
   return journal
 })
-
-/** The keys of a run's stages: those it is bound to, and those that it finished before it was cut off. */
-const keysOf = (journal: Journal, run: RunRecord): ReadonlyMap<string, string> => {
-  const keys = new Map(bindingOf(journal, run.binding).map(({ key, stage }) => [stage, key]))
-  if (run.status === "running") {
-    for (const head of stageHeads(journal)) if (head.run === run.run) keys.set(head.stage, head.key)
-  }
-  return keys
-}
 
 const madeBy = (record: StageRecord, stage: string): ReadonlyArray<Made> =>
   Object.entries(record.outputs).map(([port, artifact]) => ({ artifact, key: record.key, stage, port }))

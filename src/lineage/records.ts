@@ -57,6 +57,15 @@ export function* runRecords(journal: Journal): Generator<RunRecord & { readonly 
 export const bindingOf = (journal: Journal, digest: string): Binding =>
   Option.getOrElse(decodeBinding(journal.newest("binding", digest)?.value()), (): Binding => [])
 
+/** The keys of a run's stages: those it is bound to, and those that it finished before it was cut off. */
+export const keysOf = (journal: Journal, run: RunRecord): ReadonlyMap<string, string> => {
+  const keys = new Map(bindingOf(journal, run.binding).map(({ key, stage }) => [stage, key]))
+  if (run.status === "running") {
+    for (const head of stageHeads(journal)) if (head.run === run.run) keys.set(head.stage, head.key)
+  }
+  return keys
+}
+
 /** Adds a stage's record; it is durable when this returns. */
 export const addStage = (
   journal: Journal,

@@ -18,6 +18,7 @@ import { fromCause, type StoreError } from "./storeError.ts"
 export interface Stat {
   readonly bytes: number
   readonly changed: number
+  readonly isFolder: boolean
 }
 
 /** A file that is open for writing at its end. */
@@ -117,7 +118,9 @@ const opened = (file: string, handle: fs.FileHandle): OpenFile => ({
 export const nodeDisk: Disk = {
   stat: (file) => {
     const stats = ifThere(file, () => statSync(file, { throwIfNoEntry: false }))
-    return stats === undefined ? undefined : { bytes: stats.size, changed: stats.mtimeMs }
+    return stats === undefined
+      ? undefined
+      : { bytes: stats.size, changed: stats.mtimeMs, isFolder: stats.isDirectory() }
   },
   list: (folder) => ifThere(folder, () => readdirSync(folder)),
   read: (file, from = 0) => ifThere(file, () => readFrom(file, from)),

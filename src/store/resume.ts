@@ -29,6 +29,8 @@ export interface ResumePoints {
   ) => Effect.Effect<void, E | StoreError>
   /** The newest point that is whole. All its blobs are checked; one with a damaged blob is none. One that was saved for another key is refused. */
   readonly load: (key: string) => Effect.Effect<Option.Option<Point>, StoreError>
+  /** What is wrong with the points of a key, in words; undefined if one can be gone on from. Nothing is changed. */
+  readonly problem: (key: string) => Effect.Effect<string | undefined, StoreError>
   readonly drop: (key: string) => Effect.Effect<void, StoreError>
 }
 
@@ -88,11 +90,7 @@ export const makeResumePoints = (
       const point = yield* look(at, () => readPoint(disk, at))
       if (point === undefined) continue
       if (point.key !== key) {
-        return yield* new StoreError({
-          reason: "foreign",
-          place: at,
-          message: `${at} is a resume point of another stage key (${point.key}), so of other data, parameters or code: remove it`
-        })
+        return yield* new StoreError({ reason: "foreign", place: at, message: foreign(at, point.key) })
       }
       const blobs = blobsIn(at)
       const whole = yield* Effect.isSuccess(Effect.forEach(point.blobs, blobs.path, { discard: true }))
@@ -103,8 +101,33 @@ export const makeResumePoints = (
     return Option.none()
   })
 
-  return { save, load, drop: (key) => disk.remove(path.join(root, key)) }
+  const problem = Effect.fnUntraced(function* (key: string): Effect.fn.Return<string | undefined, StoreError> {
+    const folder = path.join(root, key)
+    for (const n of (yield* pointsIn(disk, folder)).toReversed()) {
+      const at = path.join(folder, `${n}`)
+      const point = yield* look(at, () => readPoint(disk, at))
+      if (point === undefined) continue
+      if (point.key !== key) return foreign(at, point.key)
+      const whole = yield* Effect.forEach(point.blobs, ({ bytes, digest }) => {
+        const file = path.join(at, digest)
+        const there = Effect.map(
+          look(file, () => disk.stat(file)),
+          (stat) => stat?.bytes === bytes
+        )
+        return Effect.flatMap(there, (is) =>
+          is ? Effect.map(disk.digest(file), (found) => found === digest) : Effect.succeed(false)
+        )
+      })
+      if (whole.every((each) => each)) return undefined
+    }
+    return "none of its resume points is whole"
+  })
+
+  return { save, load, problem, drop: (key) => disk.remove(path.join(root, key)) }
 }
+
+const foreign = (at: string, key: string): string =>
+  `${at} is a resume point of another stage key (${key}), so of other data, parameters or code: remove it`
 
 const pointsIn = (disk: Disk, folder: string): Effect.Effect<ReadonlyArray<number>, StoreError> =>
   look(folder, () =>

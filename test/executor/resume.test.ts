@@ -20,7 +20,7 @@ const newStore = Effect.flatMap(
 const request = Effect.fnUntraced(function* (store: Store["Service"], key: string, input: number) {
   const blob = yield* store.sink.put(Buffer.from(`${input}`))
   const n = { kind: "json", digest: blob.digest, parts: { json: blob }, meta: {} }
-  const made: StageRequest = {
+  const made = {
     key,
     stage: "counting",
     operator: { name: "counting", version: 1 },
@@ -40,7 +40,7 @@ const request = Effect.fnUntraced(function* (store: Store["Service"], key: strin
     inputs: { n },
     sources: []
   }
-  return made
+  return made as unknown as StageRequest
 })
 
 const watch = { onUpdate: () => Effect.void, maySave: Effect.succeed(true) }

@@ -108,7 +108,9 @@ export const makeMemoryDisk = () => {
       stat: (at) => {
         const node = find(at)
         if (node === undefined) return undefined
-        return node.kind === "file" ? { bytes: node.seen.byteLength, changed: node.changed } : { bytes: 0, changed: 0 }
+        return node.kind === "file"
+          ? { bytes: node.seen.byteLength, changed: node.changed, isFolder: false }
+          : { bytes: 0, changed: 0, isFolder: true }
       },
       list: (at) => {
         const folder = find(at)
