@@ -191,7 +191,7 @@ const rootsOf = (
   return files.map((file) => ({ path: file }))
 }
 
-/** The declarations that name an operator which is not exported: what of the file is its code, as far as can be told. */
+/** The declarations with a call that has the name of an operator, which is not exported, first: what of the file is its code, as far as can be told. */
 const definitionsIn = (
   modules: ReadonlyMap<string, ProjectModule>,
   files: ReadonlyArray<string>,
@@ -201,7 +201,7 @@ const definitionsIn = (
     const { code, locate, source } = modules.get(file)!
     return (code?.declarations ?? []).flatMap(({ end, kind, start }, declaration) => {
       const text = source.slice(locate(start).line - 1, locate(end).line).join("\n")
-      return kind !== "statement" && ["'", '"', "`"].some((quote) => text.includes(`${quote}${name}${quote}`))
+      return kind !== "statement" && Array.from(text.matchAll(/\(\s*(["'`])(.*?)\1/g)).some(([, , first]) => first === name)
         ? [{ path: file, declaration }]
         : []
     })
