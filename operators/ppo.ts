@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { pad } from "../src/engine/batch.ts"
 import { adaptBeta, generalisedAdvantage, tokenRewards, whiten } from "../src/engine/loss/advantage.ts"
@@ -21,7 +22,7 @@ import * as AnswerSequence from "./answer-sequence.ts"
 import { ScoredCompletion } from "./answers.ts"
 import { CheckpointPort } from "./checkpoint.ts"
 import * as Order from "./order.ts"
-import { refuseDivergence } from "./pace.ts"
+import * as Pace from "./pace.ts"
 import { NonNegative, Positive, PositiveInt, parameter, Share } from "./parameter.ts"
 import { score, sum } from "./scoring.ts"
 
@@ -64,13 +65,23 @@ export const ppo = Operator.make("ppo", {
       })
     }
     const beta = policy.state?.["klCoefficient"] ?? params.klCoefficient
-    const start = policy.weights.config.scalarHead
+    const initial = policy.weights.config.scalarHead
       ? policy.weights
       : withScalarHead(policy.weights, "value", params.seed)
-    const session = yield* Session.make(start, policy.optimizer)
     const heads = { language: true, scalar: true, temperature: params.temperature }
     const sequences = answers.map((row) => AnswerSequence.join(row.promptTokens, row.answerTokens))
-    const old = yield* score(session, sequences, heads)
+    const saved = yield* stage.resume(CheckpointPort)
+    const first = Option.isSome(saved) ? saved.value.step : 0
+    // What the policy was before its first update is scored anew, so that a stage that goes on sees the same values.
+    const scored = (session: Session.Session) => score(session, sequences, heads)
+    const { old, session } = Option.isNone(saved)
+      ? yield* Effect.flatMap(Session.make(initial, policy.optimizer), (session) =>
+          Effect.map(scored(session), (old) => ({ old, session }))
+        )
+      : {
+          old: yield* Effect.scoped(Effect.flatMap(Session.make(initial), scored)),
+          session: yield* Session.make(saved.value.value.weights, saved.value.value.optimizer)
+        }
     const estimates = answers.map((row, i) => {
       const rewards = tokenRewards(row.logProbabilities, row.referenceLogProbabilities, row.reward, beta)
       return generalisedAdvantage(rewards, old[i]!.value, params.gamma, params.lambda)
@@ -86,7 +97,8 @@ export const ppo = Operator.make("ppo", {
     const update = policy.state?.["updates"] ?? 0
     const rowsOf = Order.rowsOfStep(answers.length, params.minibatch, params.seed + update)
     let metrics: Record<string, number> = {}
-    for (let step = 0; step < steps; step++) {
+    const pace = yield* Pace.make(first, steps, params.minibatch * length)
+    for (let step = first; step < steps; step++) {
       const members = rowsOf(step)
       const batch = pad(
         Array.from(members, (row) => sequences[row]!),
@@ -112,8 +124,16 @@ export const ppo = Operator.make("ppo", {
       const result = yield* session.customLoss(batch, heads, (statistics) => ppoLoss(statistics, targets, params))
       const gradientNorm = yield* session.update(optimizer, params.learningRate)
       metrics = { reward, kl, klCoefficient: beta, loss: result.loss, gradientNorm, ...result.metrics }
-      yield* refuseDivergence(stage.name, step + 1, result.loss)
+      yield* Pace.refuseDivergence(stage.name, step + 1, result.loss)
       yield* stage.report({ step: step + 1, steps, metrics })
+      if (step + 1 < steps && (yield* pace.due)) {
+        const value = {
+          weights: yield* session.weights,
+          tokenizer: policy.tokenizer,
+          optimizer: yield* session.optimizerState
+        }
+        yield* stage.save(CheckpointPort, { step: step + 1, value })
+      }
     }
     const returns = estimates.flatMap((estimate) => Array.from(estimate.returns))
     const errors = estimates.flatMap((estimate, i) => Array.from(estimate.returns, (r, t) => r - old[i]!.value[t]!))

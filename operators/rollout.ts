@@ -5,9 +5,11 @@
  */
 import { createHash } from "node:crypto"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { type Completion as Generated, generate, type Request } from "../src/engine/generate.ts"
 import * as Session from "../src/engine/session.ts"
+import type { ArtifactError } from "../src/operator/artifact.ts"
 import * as Operator from "../src/operator/operator.ts"
 import { Stage } from "../src/operator/stage.ts"
 import * as Table from "../src/table/index.ts"
@@ -38,12 +40,19 @@ const keyOf = (...parts: ReadonlyArray<string | number>): [number, number] => {
   return [digest.readUInt32LE(0), digest.readUInt32LE(4)]
 }
 
+/** Answers that a stage had when it was cut off, and how it saves those that it has. */
+interface Resuming {
+  readonly made: ReadonlyArray<Completion>
+  readonly save: (completions: ReadonlyArray<Completion>) => Effect.Effect<void, ArtifactError>
+}
+
 /** Samples one answer for each (prompt, sample number) of `wanted`; `round` makes the draws of one round differ from another's. */
 export const sample = Effect.fnUntraced(function* (
   checkpoint: Checkpoint,
   wanted: ReadonlyArray<{ readonly prompt: Prompt; readonly sample: number }>,
   params: typeof Sampling.Type,
-  round: number
+  round: number,
+  { made, save }: Resuming = { made: [], save: () => Effect.void }
 ) {
   const { tokenizer, weights } = checkpoint
   const session = yield* Session.make(weights)
@@ -57,25 +66,9 @@ export const sample = Effect.fnUntraced(function* (
     }
     requests.push({ prompt: tokens, key: keyOf(params.seed, round, prompt.id, sample), limit: params.maximumTokens })
   }
-  const pace = yield* Pace.make(0, requests.length, 1)
+  const pace = yield* Pace.make(made.length, requests.length, 1)
   const endToken = tokenizer.special.endOfText
-  let answered = 0
-  let tokens = 0
-  const batch = 64
-  const completions: ReadonlyArray<Generated> = yield* generate(
-    session,
-    requests,
-    { ...params, endToken },
-    {
-      batch,
-      onTokens: (count) => {
-        answered = Math.min(answered + batch, requests.length)
-        tokens += count
-        return pace.done(answered, { tokensPerAnswer: tokens / answered })
-      }
-    }
-  )
-  return completions.map(({ logProbabilities, tokens }, i): Completion => {
+  const row = ({ logProbabilities, tokens }: Generated, i: number): Completion => {
     const { prompt, sample } = wanted[i]!
     const text = tokens.at(-1) === endToken ? tokens.subarray(0, -1) : tokens
     return {
@@ -87,8 +80,25 @@ export const sample = Effect.fnUntraced(function* (
       answerTokens: tokens,
       logProbabilities
     }
-  })
+  }
+  const completions: ReadonlyArray<Generated> = yield* generate(
+    session,
+    requests,
+    { ...params, endToken },
+    {
+      batch: 64,
+      made: made.map(({ answerTokens, logProbabilities }) => ({ tokens: answerTokens, logProbabilities })),
+      onBatch: Effect.fnUntraced(function* (completions) {
+        const tokens = completions.reduce((sum, each) => sum + each.tokens.length, 0)
+        yield* pace.done(completions.length, { tokensPerAnswer: tokens / completions.length })
+        if (completions.length < requests.length && (yield* pace.due)) yield* save(completions.map(row))
+      })
+    }
+  )
+  return completions.map(row)
 }, Effect.scoped)
+
+const completionTable = Table.of(Completion)
 
 /** Samples `answersPerPrompt` answers to each of `prompts` prompts (0: to all, in order); round r takes other prompts than round r + 1. */
 export const rollout = Operator.make("rollout", {
@@ -100,7 +110,7 @@ export const rollout = Operator.make("rollout", {
     ...samplingParams
   }),
   inputs: { policy: CheckpointPort, prompts: Table.of(Prompt) },
-  outputs: { completions: Table.of(Completion) },
+  outputs: { completions: completionTable },
   usesDevice: true,
   run: Effect.fnUntraced(function* ({ inputs, params }) {
     const stage = yield* Stage
@@ -122,7 +132,11 @@ export const rollout = Operator.make("rollout", {
     const wanted = chosen.flatMap((prompt) =>
       Array.from({ length: params.answersPerPrompt }, (_, sample) => ({ prompt, sample }))
     )
-    const completions = yield* sample(inputs.policy, wanted, params, params.round)
+    const saved = yield* stage.resume(completionTable)
+    const completions = yield* sample(inputs.policy, wanted, params, params.round, {
+      made: Option.isSome(saved) ? yield* Table.collect(saved.value.value) : [],
+      save: (rows) => stage.save(completionTable, { step: rows.length, value: Table.fromRows(Completion, rows) })
+    })
     const ended = completions.filter((c) => c.answerTokens.at(-1) === inputs.policy.tokenizer.special.endOfText).length
     const tokens = completions.reduce((n, c) => n + c.answerTokens.length, 0)
     const metrics = { tokensPerAnswer: tokens / completions.length, endedShare: ended / completions.length }

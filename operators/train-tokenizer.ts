@@ -4,18 +4,21 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Operator from "../src/operator/operator.ts"
 import { Stage } from "../src/operator/stage.ts"
 import * as Table from "../src/table/index.ts"
+import * as Pace from "./pace.ts"
 import { parameter } from "./parameter.ts"
 import { Document } from "./rows.ts"
 import { load } from "./tokenizer/load.ts"
 import { TokenizerPort } from "./tokenizer/port.ts"
 import { GPT2_PATTERN, splitByPattern } from "./tokenizer/split.ts"
 import { write } from "./tokenizer/tokenizer-json.ts"
-import { makeTrainer, type WordCounts } from "./tokenizer/train.ts"
+import { layOut, makeTrainer, type WordCounts } from "./tokenizer/train.ts"
+import { TrainerPort } from "./tokenizer/trainer-port.ts"
 
 const refuse = (place: string, message: string) =>
   new Operator.OperatorError({ operator: "train-tokenizer", place, message })
@@ -75,18 +78,27 @@ export const trainTokenizer = Operator.make("train-tokenizer", {
     if (new Set(specialTokens).size < specialTokens.length || size < 256) {
       return yield* refuse("specialTokens", "special tokens must differ, and leave room for the 256 bytes")
     }
-    const counts = yield* countWords(inputs.documents)
-    if (counts.size === 0) return yield* refuse("documents", "there is no text to train on: every document is empty")
+    const saved = yield* stage.resume(TrainerPort)
+    const from = Option.isSome(saved) ? saved.value.value : layOut(yield* countWords(inputs.documents))
+    const words = from.lengths.length
+    if (words === 0) return yield* refuse("documents", "there is no text to train on: every document is empty")
 
-    const trainer = makeTrainer(counts)
+    const trainer = makeTrainer(from)
     const steps = size - 256
+    const pace = yield* Pace.make(trainer.tokens.length - 256, steps, 1)
+    const slice = Math.min(SLICE, yield* Pace.SaveInterval)
     let more = true
     while (more && trainer.tokens.length < size) {
       // ptmflow-allow time: how often others get their turn
-      const until = performance.now() + SLICE
+      const until = performance.now() + slice
       // ptmflow-allow time: how often others get their turn
-      while (more && trainer.tokens.length < size && performance.now() < until) more = trainer.step()
-      yield* stage.report({ step: trainer.tokens.length - 256, steps, metrics: { words: counts.size } })
+      do more = trainer.step()
+      while (more && trainer.tokens.length < size && performance.now() < until)
+      const step = trainer.tokens.length - 256
+      yield* stage.report({ step, steps: more ? steps : step, metrics: { words } })
+      if (more && step < steps && (yield* pace.due)) {
+        yield* stage.save(TrainerPort, { step, value: trainer.state() })
+      }
       yield* Effect.yieldNow
     }
     const clash = specialTokens.find((token) => trainer.tokens.includes(token))

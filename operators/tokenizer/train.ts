@@ -17,38 +17,45 @@ export interface Trainer {
   /** Tokens so far, in the characters of bytes. */
   readonly tokens: ReadonlyArray<string>
   readonly merges: ReadonlyArray<readonly [left: string, right: string]>
+  /** What training goes on from: a trainer that is made of it makes the same tokens. */
+  readonly state: () => TrainerState
+}
+
+/** The words as the tokens that they are made of by now: word `w` is the next `lengths[w]` of `ids`, and was seen `counts[w]` times. */
+export interface TrainerState {
+  readonly ids: Int32Array
+  readonly lengths: Int32Array
+  readonly counts: Float64Array
+  readonly merges: ReadonlyArray<readonly [left: string, right: string]>
 }
 
 /** Pairs seen less often are not merged. */
 const LEAST_COUNT = 2
 
-/** The words as token ids: word `w` is `ids[starts[w]]` up to `ids[starts[w] + lengths[w] - 1]`. */
-interface Words {
-  readonly ids: Int32Array
-  readonly starts: Int32Array
-  readonly lengths: Int32Array
-  readonly counts: Float64Array
-}
-
-const layOut = (wordCounts: WordCounts): Words => {
+/** Words as their bytes. */
+export const layOut = (wordCounts: WordCounts): TrainerState => {
   const idOfByte = new Int32Array(256)
   bytesInOrder.forEach((byte, id) => {
     idOfByte[byte] = id
   })
   const words = [...wordCounts].map(([word, count]) => ({ bytes: Buffer.from(word), count }))
-  const starts = new Int32Array(words.length)
   const ids = new Int32Array(words.reduce((sum, { bytes }) => sum + bytes.length, 0))
   let at = 0
-  words.forEach(({ bytes }, w) => {
-    starts[w] = at
-    for (const byte of bytes) ids[at++] = idOfByte[byte]!
-  })
+  for (const { bytes } of words) for (const byte of bytes) ids[at++] = idOfByte[byte]!
   return {
     ids,
-    starts,
     lengths: Int32Array.from(words, ({ bytes }) => bytes.length),
-    counts: Float64Array.from(words, ({ count }) => count)
+    counts: Float64Array.from(words, ({ count }) => count),
+    merges: []
   }
+}
+
+const startsOf = (lengths: Int32Array): Int32Array => {
+  let at = 0
+  return lengths.map((length) => {
+    at += length
+    return at - length
+  })
 }
 
 /** Ids are below 2^25, so that a pair is an exact integer. */
@@ -77,14 +84,20 @@ const makePairs = () => {
   }
 }
 
-/** A trainer over the counted words; it starts with the 256 bytes as tokens. */
-export const makeTrainer = (wordCounts: WordCounts): Trainer => {
-  const words = layOut(wordCounts)
-  const { counts: wordCount, ids, lengths, starts } = words
+/**
+ * A trainer over words; it starts with the 256 bytes, and what was merged before, as tokens. The choice of a pair depends on how often it is seen and
+ * on the ids of its tokens alone, so that it does not matter when a trainer was made.
+ */
+export const makeTrainer = (from: TrainerState): Trainer => {
+  const [ids, lengths, wordCount] = [from.ids.slice(), from.lengths.slice(), from.counts]
+  const starts = startsOf(lengths)
   const pairs = makePairs()
   const tokens = bytesInOrder.map((byte) => characterOfByte[byte]!)
   const idOfToken = new Map(tokens.map((token, id) => [token, id]))
-  const merges: Array<readonly [string, string]> = []
+  const merges: Array<readonly [string, string]> = [...from.merges]
+  for (const [left, right] of merges) {
+    if (!idOfToken.has(left + right)) idOfToken.set(left + right, tokens.push(left + right) - 1)
+  }
 
   const add = (left: number, right: number, word: number, count: number): number => {
     const pair = pairs.numberOf(left, right)
@@ -152,7 +165,17 @@ export const makeTrainer = (wordCounts: WordCounts): Trainer => {
       if (known === undefined) return true
     }
   }
-  return { step, tokens, merges }
+  const state = (): TrainerState => {
+    const current = new Int32Array(lengths.reduce((sum, length) => sum + length, 0))
+    let to = 0
+    for (let w = 0; w < lengths.length; w++) {
+      current.set(ids.subarray(starts[w]!, starts[w]! + lengths[w]!), to)
+      to += lengths[w]!
+    }
+    return { ids: current, lengths: lengths.slice(), counts: wordCount, merges: [...merges] }
+  }
+
+  return { step, tokens, merges, state }
 }
 
 /** Pairs by their counts: the highest count first, among equals the pair with the lowest ids. An entry whose count has changed is stale. */

@@ -33,13 +33,20 @@ const stride = 8
 
 const roundUp = (n: number, multiple: number) => Math.ceil(n / multiple) * multiple
 
-/** Answers every request, `batch` (default 64) at a time, in order. `onTokens` hears how many tokens were made. */
-export const generate = Effect.fnUntraced(function* (
+/**
+ * Answers every request, `batch` (default 64) at a time, in order. `made` are the answers to the first requests, if they are there already; `onBatch`
+ * hears all answers so far, after each batch.
+ */
+export const generate = Effect.fnUntraced(function* <E = never>(
   session: Session,
   requests: ReadonlyArray<Request>,
   sampling: Programs.Sampling,
-  options: { readonly batch?: number; readonly onTokens?: (count: number) => Effect.Effect<void> } = {}
-): Effect.fn.Return<ReadonlyArray<Completion>, DeviceError | ModelError> {
+  options: {
+    readonly batch?: number
+    readonly made?: ReadonlyArray<Completion>
+    readonly onBatch?: (completions: ReadonlyArray<Completion>) => Effect.Effect<void, E>
+  } = {}
+): Effect.fn.Return<ReadonlyArray<Completion>, E | DeviceError | ModelError> {
   const { config } = session
   let longest = 1
   for (const [index, request] of requests.entries()) {
@@ -56,12 +63,12 @@ export const generate = Effect.fnUntraced(function* (
   }
   const capacity = Math.min(config.context, roundUp(longest, 16))
   const batch = Math.min(options.batch ?? 64, Math.max(requests.length, 1))
-  const completions: Array<Completion> = []
-  for (let start = 0; start < requests.length; start += batch) {
+  const completions: Array<Completion> = [...(options.made ?? [])]
+  for (let start = completions.length; start < requests.length; start += batch) {
     const part = requests.slice(start, start + batch)
     const made = yield* generateBatch(session, part, sampling, batch, capacity)
     completions.push(...made)
-    if (options.onTokens !== undefined) yield* options.onTokens(made.reduce((n, c) => n + c.tokens.length, 0))
+    if (options.onBatch !== undefined) yield* options.onBatch(completions)
   }
   return completions
 })
