@@ -108,8 +108,10 @@ const lint = Command.make(
   Command.withExamples([{ command: "ptmflow lint pipelines/chatgpt.ts" }])
 )
 
-const status = Command.make("status", { store: flags.store, json: flags.json("Prints the runs as JSON") }, (input) =>
-  from(async () => (await import("./status.ts")).status(input))
+const status = Command.make(
+  "status",
+  { asOf: flags.asOf, store: flags.store, json: flags.json("Prints the runs as JSON") },
+  (input) => from(async () => (await import("./status.ts")).status(input))
 ).pipe(
   Command.withShortDescription("Show the newest run and its stages"),
   Command.withDescription(
@@ -126,6 +128,7 @@ const lineage = Command.make(
       Flag.withDefault(false),
       Flag.withoutNegation
     ),
+    asOf: flags.asOf,
     store: flags.store,
     json: flags.json("Prints every artifact of the tree, each once, as JSON")
   },
@@ -219,6 +222,7 @@ const show = Command.make(
       Flag.withDescription("Rows of a table to show (default 10)"),
       Flag.withDefault(10)
     ),
+    asOf: flags.asOf,
     store: flags.store,
     json: flags.json("Prints the artifact's reference as JSON; of a table, its first rows, one a line")
   },

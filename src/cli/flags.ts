@@ -57,6 +57,15 @@ export const store = Flag.String("store").pipe(
   Flag.withDefault(".ptmflow")
 )
 
+/** An earlier run that counts as the newest. */
+export const asOf = Flag.String("as-of").pipe(
+  Flag.withMetavar("run"),
+  Flag.withDescription(
+    "A run by its id, or the beginning of it, as status shows them: what was known then, as if no run had come after it"
+  ),
+  Flag.optional
+)
+
 /** JSON instead of text. */
 export const json = (what: string) =>
   Flag.Boolean("json").pipe(Flag.withDescription(what), Flag.withDefault(false), Flag.withoutNegation)

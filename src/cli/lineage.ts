@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { downstream, type LineageNode, resolve, upstream } from "../lineage/ledger.ts"
 import { layer as storeLayer } from "../store/store.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
@@ -14,11 +15,12 @@ import { lineageLines } from "./render/lineage.ts"
 export const lineage = Effect.fnUntraced(
   function* (input: {
     readonly artifact: string
+    readonly asOf: Option.Option<string>
     readonly down: boolean
     readonly store: string
     readonly json: boolean
   }) {
-    const made = yield* resolve(input.artifact)
+    const made = yield* resolve(input.artifact, { asOf: Option.getOrUndefined(input.asOf) })
     const view = viewOf(process.stdout)
     if (input.down) {
       const descendants = yield* downstream(made)

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { resolve } from "../lineage/ledger.ts"
 import type { Artifact } from "../operator/artifact.ts"
@@ -16,10 +17,11 @@ export const show = Effect.fnUntraced(
   function* (input: {
     readonly artifact: string
     readonly rows: number
+    readonly asOf: Option.Option<string>
     readonly store: string
     readonly json: boolean
   }) {
-    const made = yield* resolve(input.artifact)
+    const made = yield* resolve(input.artifact, { asOf: Option.getOrUndefined(input.asOf) })
     const { artifact } = made
     const view = viewOf(process.stdout)
     if (artifact.kind === "table") {

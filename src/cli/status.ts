@@ -5,8 +5,8 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { newestRun } from "../lineage/ledger.ts"
-import { runRecords } from "../lineage/records.ts"
+import * as Option from "effect/Option"
+import { runStatus, runsAsOf } from "../lineage/ledger.ts"
 import { isAlive } from "../store/holder.ts"
 import { Store, layer as storeLayer } from "../store/store.ts"
 import { program } from "./invocation.ts"
@@ -19,10 +19,11 @@ const most = 5
 
 /** Prints the newest runs. */
 export const status = Effect.fnUntraced(
-  function* (input: { readonly store: string; readonly json: boolean }) {
-    const newest = yield* newestRun
+  function* (input: { readonly asOf: Option.Option<string>; readonly store: string; readonly json: boolean }) {
     const { journal } = yield* Store
-    const earlier = [...runRecords(journal)].slice(1, 1 + most).map(
+    const [first, ...before] = yield* runsAsOf(journal, Option.getOrUndefined(input.asOf))
+    const newest = first === undefined ? undefined : runStatus(journal, first)
+    const earlier = before.slice(0, most).map(
       ({ failures, holder, pipeline, ran, run, seconds, settings, status, time }): EarlierRun => ({
         run,
         pipeline,

@@ -10,7 +10,7 @@ import { isAlive } from "../store/holder.ts"
 import type { Journal } from "../store/journal.ts"
 import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
-import type { StageRecord } from "./record.ts"
+import type { RunRecord, StageRecord } from "./record.ts"
 import { keysOf, runRecords, stageHeads, stageRecord } from "./records.ts"
 
 /** A reference that names nothing, or more than one thing; `candidates` are what could be meant. */
@@ -80,6 +80,28 @@ const opened = Effect.gen(function* (): Effect.fn.Return<Journal, StoreError, St
   return journal
 })
 
+/**
+ * The runs up to the one whose id is, or begins with, `asOf`, newest first: as if those after it had not been. Records are only added, so what is
+ * found so is what was found then.
+ */
+export const runsAsOf = (
+  journal: Journal,
+  asOf: string | undefined
+): Effect.Effect<Iterable<RunRecord & { readonly position: number }>, LineageError> => {
+  if (asOf === undefined) return Effect.succeed(runRecords(journal))
+  const runs = [...runRecords(journal)]
+  const named = runs.filter(({ run }) => run === asOf || run.startsWith(asOf))
+  if (named.length === 1) return Effect.succeed(runs.slice(runs.indexOf(named[0]!)))
+  const candidates = (named.length > 1 ? named : runs).slice(0, 20).map(({ run }) => run)
+  const message =
+    named.length > 1
+      ? `${asOf} may be run ${candidates.join(" or ")}: say more of it`
+      : candidates.length === 0
+        ? `there is no run ${asOf}: nothing has run yet`
+        : `there is no run ${asOf}; there is ${candidates.join(", ")}`
+  return Effect.fail(new LineageError({ reference: asOf, candidates, message }))
+}
+
 const madeBy = (record: StageRecord, stage: string): ReadonlyArray<Made> =>
   Object.entries(record.outputs).map(([port, artifact]) => ({ artifact, key: record.key, stage, port }))
 
@@ -87,24 +109,26 @@ const nameOf = ({ artifact, port, stage }: Made): string => `${stage}.${port} ($
 
 /**
  * The artifact that a person means: by 6 or more digits of its digest, or, of the newest run that has it, by `stage.port`, by the name of a stage
- * with one output, or by the name of an output of the pipeline. With `kind`, only artifacts of that kind are meant.
+ * with one output, or by the name of an output of the pipeline. With `kind`, only artifacts of that kind are meant; with `asOf`, the newest run is that
+ * one (see `runsAsOf`).
  */
 export const resolve = Effect.fnUntraced(function* (
   reference: string,
-  options: { readonly kind?: string } = {}
+  options: { readonly kind?: string; readonly asOf?: string | undefined } = {}
 ): Effect.fn.Return<Made, LineageError | StoreError, Store> {
   const journal = yield* opened
   const wanted = (made: Made) => options.kind === undefined || made.artifact.kind === options.kind
   const known = new Map<string, Made>()
   if (/^[0-9a-f]{6,64}$/.test(reference)) {
     for (const { key, stage } of stageHeads(journal)) {
-      for (const made of madeBy(stageRecord(journal, key)!, stage)) {
+      const record = stageRecord(journal, key)
+      for (const made of record === undefined ? [] : madeBy(record, stage)) {
         if (made.artifact.digest.startsWith(reference) && wanted(made)) known.set(made.artifact.digest, made)
       }
     }
   }
   const names = new Set<string>()
-  for (const run of runRecords(journal)) {
+  for (const run of yield* runsAsOf(journal, options.asOf)) {
     if (known.size > 0) break
     for (const [stage, key] of keysOf(journal, run)) {
       const record = stageRecord(journal, key)
@@ -227,8 +251,11 @@ export const downstream = Effect.fnUntraced(function* (
 /** The newest run, if there was one. */
 export const newestRun: Effect.Effect<RunStatus | undefined, StoreError, Store> = Effect.map(opened, (journal) => {
   const first = runRecords(journal).next()
-  if (first.done === true) return undefined
-  const run = first.value
+  return first.done === true ? undefined : runStatus(journal, first.value)
+})
+
+/** What became of a run and its stages. */
+export const runStatus = (journal: Journal, run: RunRecord): RunStatus => {
   const keys = keysOf(journal, run)
   const finished = [...keys].map(([stage, key]): StageStatus => {
     const record = stageRecord(journal, key)
@@ -262,4 +289,4 @@ export const newestRun: Effect.Effect<RunStatus | undefined, StoreError, Store> 
     size: run.stages,
     stages: [...finished, ...failed, ...skipped]
   }
-})
+}

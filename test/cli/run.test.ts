@@ -20,7 +20,7 @@ afterAll(() => {
 const decodeEvent = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.toCodecJson(Event)))
 const escapeCode = "\u001b"
 
-test("a pipeline from the first run to lineage", async () => {
+test("a pipeline from the first run to lineage; exit codes and JSON of plan (row 42)", async () => {
   const folder = makeFolder()
 
   const due = await folder.start(["plan", counting, "--json"])

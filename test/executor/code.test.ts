@@ -15,7 +15,7 @@ describe("code in the key", () => {
   })
   afterAll(() => project.remove())
 
-  it("comments, types, formatting, and what no operator reaches do not count", async () => {
+  it("comments, types, formatting, and what no operator reaches do not count (row 3)", async () => {
     project.edit("text.ts", "  // A comment.\n  return", "  /* Another\n\n comment. */\n\n  return")
     project.edit("text.ts", "(text: string): number", "(\n  text: string\n):   any")
     project.edit("text.ts", "vowels(text) * 10", "(vowels(text)) * (10);")
@@ -24,7 +24,7 @@ describe("code in the key", () => {
     assert.deepStrictEqual(ran(await project.run()), [])
   })
 
-  it("a function's body counts for the operators that use it, not for others in the same file", async () => {
+  it("a function's body counts for the operators that use it, not for others in the same file (row 1)", async () => {
     project.edit("operators.ts", "return value * 2", "return value + value")
     const planned = await project.plan()
     const why = "code of operators.ts changed in function double"
@@ -38,7 +38,7 @@ describe("code in the key", () => {
     assert.deepStrictEqual([...ran(report)].sort(), [...SCALES].sort())
   })
 
-  it("so does a helper two imports away", async () => {
+  it("so does a helper two imports away (row 2)", async () => {
     project.edit("letters.ts", '"aeiou".includes', '"aeiouy".includes')
     const planned = await project.plan()
     assert.deepStrictEqual(reasons(planned.stages)["read"], ["code of letters.ts changed in function vowels"])

@@ -34,7 +34,7 @@ const setUp = Effect.gen(function* () {
 })
 
 describe("source files", () => {
-  it.effect("count by name and content, not by time; what changed is said", () =>
+  it.effect("count by name and content, not by time; what changed is said (row 5)", () =>
     Effect.gen(function* () {
       const { files, planned, start, write } = yield* setUp
       write("a.txt", "one")

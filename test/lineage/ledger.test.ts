@@ -3,7 +3,15 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { run } from "../../src/executor/run.ts"
-import { downstream, type LineageNode, newestRun, resolve, upstream } from "../../src/lineage/ledger.ts"
+import {
+  downstream,
+  type LineageNode,
+  newestRun,
+  resolve,
+  runStatus,
+  runsAsOf,
+  upstream
+} from "../../src/lineage/ledger.ts"
 import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { open, Store } from "../../src/store/store.ts"
 import { filesIn, newFolder } from "../store/folder.ts"
@@ -125,7 +133,7 @@ describe("lineage", () => {
     })
   )
 
-  it.effect("past records stay as they were when newer runs come", () =>
+  it.effect("past records stay as they were when newer runs come (row 34)", () =>
     Effect.gen(function* () {
       const { ask, file, store } = yield* ranWith({})
       const made = yield* ask(resolve("policy"))
@@ -141,6 +149,28 @@ describe("lineage", () => {
         []
       )
       assert.deepStrictEqual(yield* ask(upstream(made)), before)
+    })
+  )
+
+  it.effect("as of a past run, names mean what they meant then (row 34)", () =>
+    Effect.gen(function* () {
+      const { ask, file, store } = yield* ranWith({})
+      const then = (yield* ask(newestRun))!
+      const made = yield* ask(resolve("policy"))
+      const graph = yield* ask(upstream(made))
+      const again = yield* open(store.folder)
+      const changed = yield* Pipeline.build(pipelineOf(file), [{ path: "add", value: "7" }])
+      yield* Effect.provideService(run(changed), Store, again)
+      const asOf = then.run
+      assert.notStrictEqual((yield* ask(resolve("policy"))).artifact.digest, made.artifact.digest)
+      const past = yield* ask(resolve("policy", { asOf }))
+      assert.deepStrictEqual(past, made)
+      assert.deepStrictEqual(yield* ask(upstream(past)), graph)
+      const [first] = yield* runsAsOf(again.journal, asOf.slice(0, -2))
+      assert.deepStrictEqual(runStatus(again.journal, first!), then)
+      const missing = yield* Effect.flip(ask(resolve("policy", { asOf: "1999" })))
+      assert.include(missing.message, `there is no run 1999; there is `)
+      assert.include(missing.message, asOf)
     })
   )
 

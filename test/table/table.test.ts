@@ -165,7 +165,7 @@ describe("the type of a table", () => {
   })
 })
 
-describe("a table refuses", () => {
+describe("a table refuses (row 23)", () => {
   const refusal = <Row>(rowSchema: Table.RowSchema<Row>, rows: ReadonlyArray<unknown>) =>
     run(
       Effect.flip(
