@@ -31,7 +31,10 @@ export const historyLines = (state: Progress, event: Event, view: View): Readonl
         ? [cut(` ${view.style.due("↻")} ${event.stage} goes on from step ${event.step}`, view.columns)]
         : []
     case "StageFinished":
-      return whole(state, event.stage, view)
+      return [
+        ...whole(state, event.stage, view),
+        ...(event.uncached === undefined ? [] : [cut(` ${view.style.due("!")} ${event.uncached}`, view.columns)])
+      ]
     case "StageFailed":
       return failure(event, view)
     case "RunFinished":

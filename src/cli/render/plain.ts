@@ -51,7 +51,8 @@ export const plainLines = (state: Progress, event: Event, now: number, written: 
           `finished ${event.stage} in ${duration(event.seconds)}`,
           ...batchPhrase(event),
           ...metricPhrases(resultMetrics(event.metrics))
-        ].join("  ")
+        ].join("  "),
+        ...(event.uncached === undefined ? [] : [`  not kept: ${printable(event.uncached)}`])
       ]
     case "StageFailed":
       return [`failed ${event.stage} (${event.cause}): ${printable(event.message).replaceAll("\n", "\n  ")}`]
