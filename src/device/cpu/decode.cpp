@@ -1,6 +1,6 @@
 // Attention of one new token a sequence against the cache, and filling the cache from a prompt.
 // keys: [batch, heads, headWidth, capacity], so that scores stream; values: [batch, heads, capacity, headWidth].
-#include "launch.h"
+#include "matmul.h"
 
 void run_cacheWrite(const Launch& l, Worker& worker) {
   using namespace kernel_cacheWrite;
@@ -21,57 +21,84 @@ void run_cacheWrite(const Launch& l, Worker& worker) {
 }
 Scratch scratch_cacheWrite(const Launch&, int) { return {}; }
 
+namespace {
+
+// out[VL * (columns of a vector each)] of `vectors` vectors = x[depth] . from[depth][stride]: as many chains at once as keep the multipliers busy.
+void rowProduct(const real* x, long depth, const real* from, long stride, long vectors, real* out) {
+  const auto multiply = [&](Tile* tile, long count) {
+    for (; vectors >= count; vectors -= count, from += count * VL, out += count * VL) tile(x, 0, 1, from, stride, depth, out, 0, true);
+  };
+  multiply(tile<1, 8>, 8);
+  multiply(tile<1, 4>, 4);
+  multiply(tile<1, 2>, 2);
+  multiply(tile<1, 1>, 1);
+}
+
+// The same for the columns behind the last whole vector, which are copied to `tail` first: the last row may end with its memory.
+void tailProduct(const real* x, long depth, const real* from, long stride, long columns, real* tail, real* out) {
+  for (long r = 0; r < depth; r++) store(tail + r * VL, loadPart(from + r * stride, columns));
+  rowProduct(x, depth, tail, VL, 1, out);
+}
+
+struct Own {
+  real *query, *scores, *out, *tail;
+  long end;
+  Own(real* base, long capacity, long width) {
+    const auto take = [&](long count) { return base + std::exchange(end, end + roundUp(count, VL)); };
+    end = 0;
+    query = take(width);
+    scores = take(capacity);
+    out = take(width);
+    tail = take((capacity > width ? capacity : width) * VL);
+  }
+};
+
+}  // namespace
+
 void run_decodeAttention(const Launch& l, Worker& worker) {
   using namespace kernel_decodeAttention;
   const long batch = l.integers[i_batch], capacity = l.integers[i_capacity];
   const long heads = l.integers[i_heads], width = l.integers[i_headWidth], c = heads * width;
-  const real* qkv = l.r(b_qkv);
   const int32_t* positions = l.n(b_positions);
-  real* out = l.r(b_out);
   const real scale = real(1) / std::sqrt(real(width));
-  real* scores = reinterpret_cast<real*>(worker.ownScratch);
-  real* mixed = scores + roundUp(capacity, VL);
+  const Own own(reinterpret_cast<real*>(worker.ownScratch), capacity, width);
   forTasks(worker, batch * heads, [&](long task) {
     const long b = task / heads, h = task % heads, position = positions[b];
     if (position < 0 || position >= capacity) {
       worker.fault(b, position, capacity);
       return;
     }
-    const real* query = qkv + b * 3 * c + h * width;
+    const real* row = l.r(b_qkv) + b * 3 * c + h * width;
     real* keys = l.r(b_keys) + task * width * capacity;
     real* values = l.r(b_values) + task * width * capacity;
-    for (long d = 0; d < width; d++) keys[d * capacity + position] = query[c + d];
-    memcpy(values + position * width, query + 2 * c, size_t(width) * sizeof(real));
-
-    const long count = position + 1;
-    real top = -INFINITY;
-    for (long j = 0; j < count; j += VL) {
-      const long n = capacity - j;
-      vec score{};
-      for (long d = 0; d < width; d++) score += splat(query[d] * scale) * loadPart(keys + d * capacity + j, n);
-      store(scores + j, score);
-      for (long i = 0; i < VL && j + i < count; i++) top = score[i] > top ? score[i] : top;
+    for (long d = 0; d < width; d++) {
+      own.query[d] = row[d] * scale;
+      keys[d * capacity + position] = row[c + d];
     }
+    memcpy(values + position * width, row + 2 * c, size_t(width) * sizeof(real));
+
+    const long count = position + 1, whole = capacity / VL * VL;
+    const long scored = count < whole ? count : whole;
+    rowProduct(own.query, width, keys, capacity, (scored + VL - 1) / VL, own.scores);
+    if (count > whole) tailProduct(own.query, width, keys + whole, capacity, capacity - whole, own.tail, own.scores + whole);
+    real top = own.scores[0];
+    for (long j = 1; j < count; j++) top = own.scores[j] > top ? own.scores[j] : top;
     vec sum{};
     for (long j = 0; j < count; j += VL) {
-      vec p = exponential(load(scores + j) - top);
-      for (long i = 0; i < VL; i++)
-        if (j + i >= count) p[i] = 0;
-      store(scores + j, p);
+      vec p = exponential(load(own.scores + j) - top);
+      for (long lane = count - j; lane < VL; lane++) p[lane] = 0;
+      store(own.scores + j, p);
       sum += p;
     }
     const real inverse = real(1) / sumLanes(sum);
-    for (long d = 0; d < width; d++) mixed[d] = 0;
-    for (long j = 0; j < count; j++) {
-      const real p = scores[j];
-      const real* value = values + j * width;
-      for (long d = 0; d < width; d++) mixed[d] += p * value[d];
-    }
-    real* to = out + b * c + h * width;
-    for (long d = 0; d < width; d++) to[d] = mixed[d] * inverse;
+    const long wide = width / VL * VL;
+    rowProduct(own.scores, count, values, width, wide / VL, own.out);
+    if (width > wide) tailProduct(own.scores, count, values + wide, width, width - wide, own.tail, own.out + wide);
+    real* out = l.r(b_out) + b * c + h * width;
+    for (long d = 0; d < width; d++) out[d] = own.out[d] * inverse;
   });
 }
 Scratch scratch_decodeAttention(const Launch& l, int) {
   using namespace kernel_decodeAttention;
-  return {0, uint64_t(roundUp(l.integers[i_capacity], VL) + roundUp(l.integers[i_headWidth], VL)) * sizeof(real)};
+  return {0, uint64_t(Own(nullptr, l.integers[i_capacity], l.integers[i_headWidth]).end) * sizeof(real)};
 }

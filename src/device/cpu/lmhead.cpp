@@ -1,5 +1,6 @@
-// The language-model head: logits exist for a chunk of rows at a time, in scratch.
+// The language-model head: logits exist for a chunk of rows at a time, in scratch, and for the rows that have a target only.
 #include "matmul.h"
+#include "softmax.h"
 
 namespace {
 
@@ -8,14 +9,6 @@ long chunkRows(long rows, long vocabulary) {
   long chunk = (4L << 20) / vocabulary;
   if (chunk < 256) chunk = 256;
   return chunk < rows ? chunk : rows;
-}
-
-// Enough for each of the three products of a chunk.
-Scratch productScratch(long chunk, long width, long vocabulary) {
-  Scratch scratch = gemmScratch(chunk, vocabulary, width);
-  scratch.cover(gemmScratch(chunk, width, vocabulary));
-  scratch.cover(gemmScratch(vocabulary, width, chunk));
-  return scratch;
 }
 
 struct Head {
@@ -28,97 +21,106 @@ struct Head {
   real *dx = nullptr, *dTable = nullptr;
 };
 
-// log sum exp of a row of scaled logits, and sum of p * logit.
-struct RowStatistics {
-  real logSumExp, meanLogit;
+// Behind the scratch of the products: the rows that have a target, and a chunk of them.
+struct Chunk {
+  Scratch product;
+  uint64_t counted, rows, x, logits, dx, end;
+  Chunk(long allRows, long width, long vocabulary) {
+    const long chunk = chunkRows(allRows, vocabulary);
+    product = gemmScratch(chunk, vocabulary, width);
+    product.cover(gemmScratch(chunk, width, vocabulary));
+    product.cover(gemmScratch(vocabulary, width, chunk));
+    counted = uint64_t(roundUp(long(product.shared), 64));
+    rows = counted + 64;
+    x = rows + uint64_t(roundUp(allRows * long(sizeof(int32_t)), 64));
+    logits = x + uint64_t(roundUp(chunk * width * long(sizeof(real)), 64));
+    dx = logits + uint64_t(roundUp(chunk * vocabulary * long(sizeof(real)), 64));
+    end = dx + uint64_t(chunk * width) * sizeof(real);
+  }
 };
-RowStatistics statistics(const real* logits, long n, real scale) {
-  vec most = splat(logits[0]);
-  long j = 0;
-  for (; j + VL <= n; j += VL) most = larger(most, load(logits + j));
-  real top = maxLanes(most);
-  for (; j < n; j++) top = logits[j] > top ? logits[j] : top;
-  vec sum{}, weighted{};
-  for (j = 0; j + VL <= n; j += VL) {
-    const vec z = (load(logits + j) - top) * scale;
-    const vec e = exponential(z);
-    sum += e;
-    weighted += e * z;
-  }
-  real total = sumLanes(sum), mean = sumLanes(weighted);
-  if (j < n) {
-    const vec z = (loadPart(logits + j, n - j) - top) * scale;
-    const vec e = exponential(z);
-    for (long i = 0; i < n - j; i++) {
-      total += e[i];
-      mean += e[i] * z[i];
-    }
-  }
-  return {top * scale + std::log(total), mean / total + top * scale};
-}
 
 // Replaces a row of logits by the derivatives with respect to them.
 void differentiate(real* logits, long n, real scale, real lse, long target, real dLogProbability, real dEntropy, real entropy) {
   for (long j = 0; j < n; j += VL) {
     const vec z = loadPart(logits + j, n - j) * scale - lse;
-    const vec p = exponential(z);
-    vec d = p * (-dLogProbability);
-    if (dEntropy != 0) d -= p * (z + entropy) * dEntropy;
-    storePart(logits + j, d * scale, n - j);
+    storePart(logits + j, exponential(z) * (-scale * (dLogProbability + dEntropy * (z + entropy))), n - j);
   }
-  logits[target] += dLogProbability * scale;
+  logits[target] += scale * dLogProbability;
+}
+
+// A row's statistics, where they are wanted, then its derivatives, where they are.
+void headRow(const Head& h, long row, real* z) {
+  const long target = h.targets[row];
+  real logSumExp = h.savedLogSumExp != nullptr ? h.savedLogSumExp[row] : 0;
+  if (h.logProbability != nullptr) {
+    const RowStatistics s = rowStatistics(z, h.vocabulary, h.inverseTemperature);
+    logSumExp = s.logSumExp;
+    h.logProbability[row] = logProbability(z[target], h.inverseTemperature, logSumExp);
+    if (h.entropy != nullptr) h.entropy[row] = s.entropy;
+    if (h.logSumExp != nullptr) h.logSumExp[row] = logSumExp;
+  }
+  if (h.dx == nullptr) return;
+  const real dEntropy = h.dEntropy != nullptr ? h.dEntropy[row] : 0, entropy = h.savedEntropy != nullptr ? h.savedEntropy[row] : 0;
+  differentiate(z, h.vocabulary, h.inverseTemperature, logSumExp, target, h.dLogProbability[row], dEntropy, entropy);
+}
+
+// Puts the rows that have a target in order and settles the others.
+void selectRows(const Head& h, Worker& worker, int32_t* rows, long* counted) {
+  long count = 0;
+  for (long row = 0; row < h.rows; row++) {
+    const long target = h.targets[row];
+    if (target >= h.vocabulary) worker.fault(row, target, h.vocabulary);
+    if (target >= 0 && target < h.vocabulary) {
+      rows[count++] = int32_t(row);
+      continue;
+    }
+    if (h.logProbability != nullptr) h.logProbability[row] = 0;
+    if (h.entropy != nullptr) h.entropy[row] = 0;
+    if (h.logSumExp != nullptr) h.logSumExp[row] = 0;
+    if (h.dx != nullptr) memset(h.dx + row * h.width, 0, size_t(h.width) * sizeof(real));
+  }
+  *counted = count;
 }
 
 void head(Worker& worker, const Head& h) {
-  const long chunk = chunkRows(h.rows, h.vocabulary);
-  const Scratch product = productScratch(chunk, h.width, h.vocabulary);
-  real* logits = reinterpret_cast<real*>(worker.sharedScratch + roundUp(long(product.shared), 64));
-  const bool backward = h.dx != nullptr;
-  for (long from = 0; from < h.rows; from += chunk) {
-    const long rows = h.rows - from < chunk ? h.rows - from : chunk;
-    const real* x = h.x + from * h.width;
+  const Chunk chunk(h.rows, h.width, h.vocabulary);
+  const auto at = [&](uint64_t offset) { return reinterpret_cast<real*>(worker.sharedScratch + offset); };
+  real* const logits = at(chunk.logits);
+  long* const counted = reinterpret_cast<long*>(at(chunk.counted));
+  int32_t* index = reinterpret_cast<int32_t*>(at(chunk.rows));
+  forTasks(worker, 1, [&](long) { selectRows(h, worker, index, counted); });
+  const long most = chunkRows(h.rows, h.vocabulary), all = *counted;
+  const bool whole = all == h.rows;
+  for (long from = 0; from < all; from += most, index += most) {
+    const long rows = all - from < most ? all - from : most;
+    // Rows of few targets are brought together; if all have one, they lie together.
+    const real* const x = whole ? h.x + from * h.width : at(chunk.x);
+    real* const dx = whole ? h.dx + from * h.width : at(chunk.dx);
+    const auto copyRows = [&](auto copy) {
+      constexpr long together = 16;
+      forTasks(worker, whole ? 0 : divideUp(rows, together), [&](long part) {
+        for (long i = part * together; i < rows && i < (part + 1) * together; i++) copy(i, index[i] * h.width);
+      });
+    };
+    const size_t rowBytes = size_t(h.width) * sizeof(real);
+    copyRows([&](long i, long row) { memcpy(at(chunk.x) + i * h.width, h.x + row, rowBytes); });
     Gemm forward{x, h.table, logits, rows, h.vocabulary, h.width, h.width, h.width, h.vocabulary};
     forward.transposeB = true;
     gemm(worker, forward);
-    forTasks(worker, rows, [&](long row) {
-      real* z = logits + row * h.vocabulary;
-      const long at = from + row, target = h.targets[at];
-      if (target >= h.vocabulary) worker.fault(at, target, h.vocabulary);
-      if (target < 0 || target >= h.vocabulary) {
-        if (h.logProbability != nullptr) h.logProbability[at] = 0;
-        if (h.entropy != nullptr) h.entropy[at] = 0;
-        if (h.logSumExp != nullptr) h.logSumExp[at] = 0;
-        if (backward) memset(z, 0, size_t(h.vocabulary) * sizeof(real));
-        return;
-      }
-      real lse = h.savedLogSumExp != nullptr ? h.savedLogSumExp[at] : 0;
-      if (h.logProbability != nullptr) {
-        const RowStatistics s = statistics(z, h.vocabulary, h.inverseTemperature);
-        lse = s.logSumExp;
-        h.logProbability[at] = z[target] * h.inverseTemperature - lse;
-        if (h.entropy != nullptr) h.entropy[at] = lse - s.meanLogit;
-        if (h.logSumExp != nullptr) h.logSumExp[at] = lse;
-      }
-      if (backward) {
-        const real dEntropy = h.dEntropy != nullptr ? h.dEntropy[at] : 0;
-        const real entropy = h.savedEntropy != nullptr ? h.savedEntropy[at] : 0;
-        differentiate(z, h.vocabulary, h.inverseTemperature, lse, target, h.dLogProbability[at], dEntropy, entropy);
-      }
-    });
-    if (!backward) continue;
-    gemm(worker, {logits, h.table, h.dx + from * h.width, rows, h.width, h.vocabulary, h.vocabulary, h.width, h.width});
+    forTasks(worker, rows, [&](long i) { headRow(h, index[i], logits + i * h.vocabulary); });
+    if (h.dx == nullptr) continue;
+    gemm(worker, {logits, h.table, dx, rows, h.width, h.vocabulary, h.vocabulary, h.width, h.width});
     Gemm table{logits, x, h.dTable, h.vocabulary, h.width, rows, h.vocabulary, h.width, h.width};
     table.transposeA = true;
     table.accumulate = true;
     gemm(worker, table);
+    copyRows([&](long i, long row) { memcpy(h.dx + row, dx + i * h.width, rowBytes); });
   }
 }
 
 Scratch headScratch(long rows, long width, long vocabulary) {
-  const long chunk = chunkRows(rows, vocabulary);
-  Scratch scratch = productScratch(chunk, width, vocabulary);
-  scratch.shared = uint64_t(roundUp(long(scratch.shared), 64)) + uint64_t(chunk) * uint64_t(vocabulary) * sizeof(real);
-  return scratch;
+  const Chunk chunk(rows, width, vocabulary);
+  return {chunk.end, chunk.product.own};
 }
 
 }  // namespace

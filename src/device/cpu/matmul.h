@@ -24,7 +24,7 @@ void gemm(Worker& worker, const Gemm& gemm);
 Scratch gemmScratch(long m, long n, long k);
 
 // The product of at most narrowRows rows, which packs at most a few columns of b (narrow.cpp).
-constexpr long narrowRows = 16;
+constexpr long narrowRows = 64;
 void narrowGemm(Worker& worker, const Gemm& gemm);
 Scratch narrowScratch(long k);
 
@@ -54,7 +54,7 @@ INLINE void multiplyTile(vec (&acc)[ROWS][VECTORS], const real* a, long rowA, lo
     for (int i = 0; i < ROWS; i++) {
       const vec left = splat(a[i * rowA]);
 #pragma GCC unroll 16
-      for (int v = 0; v < VECTORS; v++) acc[i][v] += left * right[v];
+      for (int v = 0; v < VECTORS; v++) acc[i][v] = fused(left, right[v], acc[i][v]);
     }
     a += stepA;
     b += rowB;

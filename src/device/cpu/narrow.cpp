@@ -1,54 +1,101 @@
-// The product of few rows: a worker reads some columns of b where they lie or packs them for itself, and there is no second phase to
-// wait for.
+// The product of few rows, such as a decoding step's. Reading b is much of its work: a worker takes columns of b and reads them once, from
+// where they lie, and no worker waits for another to pack them.
 #include "matmul.h"
 
 namespace {
 
-constexpr long columns = 4 * NR;  // of a task: each page of b is visited for more than one cache line
-constexpr long depthAtOnce = 384; // of packed columns
+constexpr long depthAtOnce = 256;  // of a packed panel, which stays in L1
+constexpr long readAhead = 32;     // rows of b
 
-// dst[panel][k][NR] of columns j.. j + width and rows k0.. k0 + depth of op(b); 0 past the last column.
-void pack(const Gemm& g, long k0, long depth, long j, long width, real* dst) {
-  for (long panel = 0; panel < width; panel += NR, dst += depth * NR) {
-    const long n = width - panel < NR ? width - panel : NR;
-    if (n < NR) memset(dst, 0, size_t(depth * NR) * sizeof(real));
-    if (g.transposeB) {
-      transpose(g.b + (j + panel) * g.strideB + k0, g.strideB, n, depth, dst, NR);
-    } else {
-      for (long k = 0; k < depth; k++) memcpy(dst + k * NR, g.b + (k0 + k) * g.strideB + j + panel, size_t(n) * sizeof(real));
+// As `tile`, and copies the panel of b to `packed` on the way: later tiles find it in L1 and in one piece.
+template <int ROWS>
+__attribute__((noinline)) void packingTile(const real* a, long rowA, long stepA, const real* b, long rowB, long depth, real* c, bool fresh,
+                                           real* packed) {
+  vec acc[ROWS][NV];
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; v++) acc[i][v] = fresh ? vec{} : load(c + i * NR + v * VL);
+  for (long k = 0; k < depth; k++, a += stepA, b += rowB, packed += NR) {
+    // To L2 only: rows that are a multiple of 4 KB apart share few places in L1.
+    __builtin_prefetch(b + readAhead * rowB, 0, 2);
+    vec right[NV];
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; v++) store(packed + v * VL, right[v] = load(b + v * VL));
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) {
+      const vec left = splat(a[i * rowA]);
+#pragma GCC unroll 16
+      for (int v = 0; v < NV; v++) acc[i][v] = fused(left, right[v], acc[i][v]);
     }
   }
+#pragma GCC unroll 16
+  for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 16
+    for (int v = 0; v < NV; v++) store(c + i * NR + v * VL, acc[i][v]);
+}
+
+typedef void PackingTile(const real*, long, long, const real*, long, long, real*, bool, real*);
+template <int... ROWS>
+PackingTile* packingTileOf(long rows, std::integer_sequence<int, ROWS...>) {
+  static PackingTile* const tiles[] = {packingTile<ROWS + 1>...};
+  return tiles[rows - 1];
+}
+
+// packed[k][NR]: columns j.. j + width and rows k0.. k0 + depth of op(b); 0 past the last column.
+void pack(const Gemm& g, long k0, long depth, long j, long width, real* packed) {
+  if (width < NR) memset(packed, 0, size_t(depth * NR) * sizeof(real));
+  if (g.transposeB) return transpose(g.b + j * g.strideB + k0, g.strideB, width, depth, packed, NR);
+  for (long k = 0; k < depth; k++) memcpy(packed + k * NR, g.b + (k0 + k) * g.strideB + j, size_t(width) * sizeof(real));
+}
+
+// One panel: columns j.. j + width of c.
+void panel(const Gemm& g, long j, long width, real* packed) {
+  // Tiles of like height: a tile of one or two rows would wait for its own sums.
+  const long height = divideUp(g.m, divideUp(g.m, MR));
+  const long rowA = g.transposeA ? 1 : g.strideA, stepA = g.transposeA ? g.strideA : 1;
+  alignas(64) real sums[narrowRows * NR];
+  if (g.accumulate)
+    for (long i = 0; i < g.m; i++)
+      for (long v = 0; v < NR; v += VL) store(sums + i * NR + v, loadPart(g.c + i * g.strideC + j + v, width - v));
+  for (long k = 0; k < g.k; k += depthAtOnce) {
+    const long depth = g.k - k < depthAtOnce ? g.k - k : depthAtOnce;
+    const bool fresh = k == 0 && !g.accumulate, whole = !g.transposeB && width == NR;
+    const real* a = g.a + k * stepA;
+    if (whole) {
+      PackingTile* first = packingTileOf(height, std::make_integer_sequence<int, MR>());
+      first(a, rowA, stepA, g.b + k * g.strideB + j, g.strideB, depth, sums, fresh, packed);
+    } else {
+      pack(g, k, depth, j, width, packed);
+    }
+    for (long i = whole ? height : 0; i < g.m; i += height)
+      tileOf(g.m - i < height ? g.m - i : height)(a + i * rowA, rowA, stepA, packed, NR, depth, sums + i * NR, NR, fresh);
+  }
+  finish(g, 0, g.m, j, width, sums, NR);
+}
+
+// Up to three rows leave registers for several panels, and their sums need nothing packed.
+template <int ROWS, int PANELS>
+void wide(Worker& worker, const Gemm& g) {
+  constexpr long columns = PANELS * NR;
+  real* packed = reinterpret_cast<real*>(worker.ownScratch);
+  forTasks(worker, divideUp(g.n, columns), [&](long task) {
+    const long from = task * columns;
+    if (from + columns <= g.n) {
+      alignas(64) real sums[ROWS * columns];
+      tile<ROWS, PANELS * NV>(g.a, g.strideA, 1, g.b + from, g.strideB, g.k, sums, columns, true);
+      return finish(g, 0, ROWS, from, columns, sums, columns);
+    }
+    for (long j = from; j < g.n; j += NR) panel(g, j, g.n - j < NR ? g.n - j : NR, packed);
+  });
 }
 
 }  // namespace
 
 void narrowGemm(Worker& worker, const Gemm& g) {
-  // Tiles of like height: a tile of one or two rows would wait for its own sums.
-  const long height = divideUp(g.m, divideUp(g.m, MR));
-  const long rowA = g.transposeA ? 1 : g.strideA, stepA = g.transposeA ? g.strideA : 1;
-  Tile* wide = g.m == 1 ? tile<1, 4 * NV> : g.m == 2 ? tile<2, 2 * NV> : tile<3, 2 * NV>;
+  if (g.m <= 3 && !g.transposeA && !g.transposeB && !g.accumulate)
+    return (g.m == 1 ? wide<1, 4> : g.m == 2 ? wide<2, 2> : wide<3, 2>)(worker, g);
   real* packed = reinterpret_cast<real*>(worker.ownScratch);
-  forTasks(worker, divideUp(g.n, columns), [&](long task) {
-    const long j0 = task * columns, width = g.n - j0 < columns ? g.n - j0 : columns;
-    const bool direct = g.m <= 8 && !g.transposeB && width == columns;
-    // One to three rows leave registers for more columns.
-    const long step = !direct || g.m > 3 ? NR : g.m == 1 ? 4 * NR : 2 * NR;
-    const long deep = direct ? g.k : depthAtOnce;
-    alignas(64) real sums[narrowRows * columns];
-    for (long i = 0; g.accumulate && i < g.m; i++) memcpy(sums + i * columns, g.c + i * g.strideC + j0, size_t(width) * sizeof(real));
-    for (long k0 = 0; k0 < g.k; k0 += deep) {
-      const long depth = g.k - k0 < deep ? g.k - k0 : deep;
-      const bool fresh = k0 == 0 && !g.accumulate;
-      if (!direct) pack(g, k0, depth, j0, width, packed);
-      for (long j = 0; j < width; j += step) {
-        const real* b = direct ? g.b + k0 * g.strideB + j0 + j : packed + j * depth;
-        for (long i = 0; i < g.m; i += height) {
-          Tile* multiply = step == NR ? tileOf(g.m - i < height ? g.m - i : height) : wide;
-          multiply(g.a + i * rowA + k0 * stepA, rowA, stepA, b, direct ? g.strideB : NR, depth, sums + i * columns + j, columns, fresh);
-        }
-      }
-    }
-    finish(g, 0, g.m, j0, width, sums, columns);
-  });
+  forTasks(worker, divideUp(g.n, NR), [&](long task) { panel(g, task * NR, g.n - task * NR < NR ? g.n - task * NR : NR, packed); });
 }
-Scratch narrowScratch(long k) { return {0, uint64_t(columns * (k < depthAtOnce ? k : depthAtOnce)) * sizeof(real)}; }
+Scratch narrowScratch(long k) { return {0, uint64_t((k < depthAtOnce ? k : depthAtOnce) * NR) * sizeof(real)}; }

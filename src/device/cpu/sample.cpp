@@ -1,7 +1,8 @@
 // Drawing the next token of each sequence on the device.
 #include <algorithm>
 
-#include "launch.h"
+#include "matmul.h"
+#include "softmax.h"
 
 namespace {
 
@@ -20,138 +21,115 @@ uint32_t philoxWord(uint32_t k0, uint32_t k1, uint32_t c0) {
   return c0;
 }
 
-// ROWS x COLUMNS dot products over the width, lanes in a fixed order whatever else is computed.
-template <int ROWS, int COLUMNS>
-INLINE void dots(const real* const* x, const real* const* table, long width, real (&out)[ROWS][COLUMNS]) {
-  vec acc[ROWS][COLUMNS] = {};
-  long d = 0;
-  for (; d + VL <= width; d += VL) {
-    vec right[COLUMNS];
-#pragma GCC unroll 4
-    for (int j = 0; j < COLUMNS; j++) right[j] = load(table[j] + d);
-#pragma GCC unroll 4
-    for (int i = 0; i < ROWS; i++) {
-      const vec left = load(x[i] + d);
-#pragma GCC unroll 4
-      for (int j = 0; j < COLUMNS; j++) acc[i][j] += left * right[j];
-    }
-  }
-  if (d < width)
-    for (int i = 0; i < ROWS; i++)
-      for (int j = 0; j < COLUMNS; j++) acc[i][j] += loadPart(x[i] + d, width - d) * loadPart(table[j] + d, width - d);
-  for (int i = 0; i < ROWS; i++)
-    for (int j = 0; j < COLUMNS; j++) out[i][j] = sumLanes(acc[i][j]);
-}
-
-struct Settings {
-  long vocabulary, topK;
-  double temperature, topP;
+struct Candidate {
+  real logit;
+  int32_t id;
 };
+bool before(const Candidate& a, const Candidate& b) { return a.logit > b.logit || (a.logit == b.logit && a.id < b.id); }
 
-// The token drawn with the uniform u from logits (already divided by the temperature; top is their maximum).
-long draw(const real* logits, double top, double u, const Settings& s, int32_t* order) {
-  const long n = s.vocabulary;
-  if (s.temperature == 0) {
-    long best = 0;
-    for (long j = 1; j < n; j++)
-      if (logits[j] > logits[best]) best = j;
-    return best;
-  }
-  const bool cutK = s.topK > 0 && s.topK < n, cutP = s.topP < 1;
+// Weights of what lies past the topK largest logits, and then past the smallest prefix with topP of the rest's mass, become 0.
+void cut(const real* logits, real* weights, long n, long topK, double topP, Candidate* candidates) {
+  for (long id = 0; id < n; id++) candidates[id] = {logits[id], int32_t(id)};
   long kept = n;
-  if (cutK || cutP) {
-    for (long j = 0; j < n; j++) order[j] = int32_t(j);
-    const auto before = [&](int32_t a, int32_t b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); };
-    if (cutK) {
-      kept = s.topK;
-      std::partial_sort(order, order + kept, order + n, before);
-    } else {
-      std::sort(order, order + n, before);
-    }
+  if (topK > 0 && topK < n) {
+    kept = topK;
+    std::nth_element(candidates, candidates + kept, candidates + n, before);
   }
-  const auto token = [&](long rank) { return cutK || cutP ? long(order[rank]) : rank; };
-  const auto weight = [&](long rank) { return std::exp(double(logits[token(rank)]) - top); };
-  double total = 0;
-  for (long rank = 0; rank < kept; rank++) total += weight(rank);
-  if (cutP) {
+  if (topP < 1) {
+    double total = 0;
+    for (long i = 0; i < kept; i++) total += weights[candidates[i].id];
     double mass = 0;
-    long prefix = 0;
-    while (prefix < kept && mass < s.topP * total) mass += weight(prefix++);
-    kept = prefix;
-    total = mass;
+    long taken = 0;
+    // Sorted only as far as the mass reaches.
+    for (long sorted = 0, goal = 64; taken < kept && mass < topP * total; goal *= 4) {
+      if (goal < kept) std::nth_element(candidates + sorted, candidates + goal, candidates + kept, before);
+      else goal = kept;
+      std::sort(candidates + sorted, candidates + goal, before);
+      sorted = goal;
+      while (taken < sorted && mass < topP * total) mass += weights[candidates[taken++].id];
+    }
+    kept = taken;
   }
-  double seen = 0;
-  for (long rank = 0; rank < kept; rank++) {
-    seen += weight(rank);
-    if (seen > u * total) return token(rank);
-  }
-  return token(kept - 1);
+  for (long i = kept; i < n; i++) weights[candidates[i].id] = 0;
 }
+
+// The lowest id whose weights, summed from id 0, exceed u times their total.
+long draw(const real* weights, long n, double u) {
+  constexpr long block = 256;
+  const auto sumOf = [&](long start) {
+    vec sum{};
+    for (long j = start; j < n && j < start + block; j += VL) sum += loadPart(weights + j, n - j);
+    return double(sumLanes(sum));
+  };
+  double total = 0;
+  for (long start = 0; start < n; start += block) total += sumOf(start);
+  const double goal = u * total;
+  double seen = 0;
+  long start = 0;
+  for (; start + block < n; start += block) {
+    const double next = seen + sumOf(start);
+    if (next > goal) break;
+    seen = next;
+  }
+  // Should rounding leave the goal past this block's sum, its last candidate is the one.
+  long drawn = start;
+  for (long id = start; id < n && id < start + block && seen <= goal; id++) {
+    if (weights[id] <= 0) continue;
+    drawn = id;
+    seen += weights[id];
+  }
+  return drawn;
+}
+
+// Where the logits lie: behind the scratch of their product.
+uint64_t logitsOffset(const Scratch& product) { return uint64_t(roundUp(long(product.shared), 64)); }
 
 }  // namespace
 
 void run_sample(const Launch& l, Worker& worker) {
   using namespace kernel_sample;
   const long batch = l.integers[i_batch], width = l.integers[i_width], capacity = l.integers[i_capacity];
-  const Settings settings{l.integers[i_vocabulary], l.integers[i_topK], l.reals[r_temperature], l.reals[r_topP]};
-  const long vocabulary = settings.vocabulary;
-  const real *x = l.r(b_x), *table = l.r(b_table);
+  const long vocabulary = l.integers[i_vocabulary], topK = l.integers[i_topK];
+  const double temperature = l.reals[r_temperature], topP = l.reals[r_topP];
   const int32_t *keys = l.n(b_keys), *limits = l.n(b_limits);
   int32_t *ids = l.n(b_ids), *positions = l.n(b_positions), *done = l.n(b_done), *tokens = l.n(b_tokens);
-  real* logProbability = l.r(b_logProbability);
-  real* logits = reinterpret_cast<real*>(worker.sharedScratch);
-  const real scale = real(settings.temperature == 0 ? 1 : 1 / settings.temperature);
+  const bool greedy = temperature == 0;
+  const real scale = real(greedy ? 1 : 1 / temperature);
+  real* logits = reinterpret_cast<real*>(worker.sharedScratch + logitsOffset(gemmScratch(batch, vocabulary, width)));
+  real* weights = reinterpret_cast<real*>(worker.ownScratch);
+  Candidate* candidates = reinterpret_cast<Candidate*>(weights + roundUp(vocabulary, VL));
 
-  constexpr long columns = 48;
-  constexpr int R = 4, C = 3;
-  forTasks(worker, (vocabulary + columns - 1) / columns, [&](long task) {
-    const long end = (task + 1) * columns < vocabulary ? (task + 1) * columns : vocabulary;
-    for (long j0 = task * columns; j0 < end; j0 += C) {
-      const real* rights[C];
-      for (int j = 0; j < C; j++) rights[j] = table + (j0 + j < end ? j0 + j : end - 1) * width;
-      for (long b0 = 0; b0 < batch; b0 += R) {
-        const real* lefts[R];
-        bool any = false;
-        for (int i = 0; i < R; i++) {
-          const long b = b0 + i < batch ? b0 + i : batch - 1;
-          lefts[i] = x + b * width;
-          any = any || done[b] == 0;
-        }
-        if (!any) continue;
-        real out[R][C];
-        dots<R, C>(lefts, rights, width, out);
-        for (int i = 0; i < R && b0 + i < batch; i++)
-          for (int j = 0; j < C && j0 + j < end; j++) logits[(b0 + i) * vocabulary + j0 + j] = out[i][j] * scale;
-      }
-    }
-  });
+  Gemm product{l.r(b_x), l.r(b_table), logits, batch, vocabulary, width, width, width, vocabulary};
+  product.transposeB = true;
+  gemm(worker, product);
   forTasks(worker, batch, [&](long b) {
     if (done[b] != 0) return;
-    const long position = positions[b];
-    if (position < 0 || position + 1 >= capacity) {
-      worker.fault(b, position + 1, capacity);
-      return;
-    }
+    const long next = long(positions[b]) + 1;
+    if (next < 1 || next >= capacity) return worker.fault(b, next, capacity);
     const real* row = logits + b * vocabulary;
-    real top = row[0];
-    for (long j = 1; j < vocabulary; j++) top = row[j] > top ? row[j] : top;
-    double sum = 0;
-    for (long j = 0; j < vocabulary; j += VL) {
-      const long n = vocabulary - j;
-      const vec e = exponential(loadPart(row + j, n) - top);
-      for (long i = 0; i < VL && i < n; i++) sum += double(e[i]);
+    const RowStatistics s = rowStatistics(row, vocabulary, scale);
+    long token;
+    if (greedy) {
+      token = std::max_element(row, row + vocabulary) - row;
+    } else {
+      for (long j = 0; j < vocabulary; j += VL)
+        storePart(weights + j, exponential(loadPart(row + j, vocabulary - j) * scale - s.top), vocabulary - j);
+      // Logits that are not numbers have no order.
+      if (((topK > 0 && topK < vocabulary) || topP < 1) && !std::isnan(s.logSumExp)) cut(row, weights, vocabulary, topK, topP, candidates);
+      const uint32_t word = philoxWord(uint32_t(keys[2 * b]), uint32_t(keys[2 * b + 1]), uint32_t(next));
+      token = draw(weights, vocabulary, (word >> 8) * 0x1p-24);
     }
-    const double u = (philoxWord(uint32_t(keys[2 * b]), uint32_t(keys[2 * b + 1]), uint32_t(position + 1)) >> 8) * 0x1p-24;
-    const long token = draw(row, top, u, settings, reinterpret_cast<int32_t*>(worker.ownScratch));
-    const long at = b * capacity + position + 1;
-    tokens[at] = int32_t(token);
-    ids[b] = int32_t(token);
-    logProbability[at] = real(double(row[token]) - double(top) - std::log(sum));
-    positions[b] = int32_t(position + 1);
-    if (token == l.integers[i_endToken] || position + 1 >= limits[b]) done[b] = 1;
+    ids[b] = tokens[b * capacity + next] = int32_t(token);
+    l.r(b_logProbability)[b * capacity + next] = logProbability(row[token], scale, s.logSumExp);
+    positions[b] = int32_t(next);
+    if (token == l.integers[i_endToken] || next >= limits[b]) done[b] = 1;
   });
 }
 Scratch scratch_sample(const Launch& l, int) {
   using namespace kernel_sample;
-  return {uint64_t(l.integers[i_batch] * l.integers[i_vocabulary]) * sizeof(real), uint64_t(l.integers[i_vocabulary]) * sizeof(int32_t)};
+  const long batch = l.integers[i_batch], vocabulary = l.integers[i_vocabulary];
+  const Scratch product = gemmScratch(batch, vocabulary, l.integers[i_width]);
+  Scratch scratch{logitsOffset(product) + uint64_t(batch * vocabulary) * sizeof(real), product.own};
+  scratch.cover({0, uint64_t(roundUp(vocabulary, VL)) * sizeof(real) + uint64_t(vocabulary) * sizeof(Candidate)});
+  return scratch;
 }

@@ -1,0 +1,84 @@
+import { describe, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { cpu } from "../../src/device/cpu/cpu.ts"
+import { random, run, sameBits, zeros } from "./launch.ts"
+
+describe("what a rollout captures equals what scoring finds, bit for bit", () => {
+  layer(cpu())((it) => {
+    it.effect("attention of a decoded token is its row of whole attention", () =>
+      Effect.gen(function* () {
+        for (const [headWidth, length] of [
+          [16, 37],
+          [20, 45],
+          [24, 20],
+          [64, 83]
+        ] as const) {
+          const [batch, heads, capacity] = [2, 3, 90]
+          const c = heads * headWidth
+          const sizes = { batch, length, heads, headWidth }
+          const qkv = random(1, batch * length * 3 * c)
+          const none = { out: zeros(batch * length * c), logSumExp: zeros(batch * heads * length) }
+          const { out } = yield* run("attention", { qkv, ...none }, sizes, {})
+          const cache = { keys: zeros(batch * capacity * c), values: zeros(batch * capacity * c) }
+          const { keys, values } = yield* run("cacheWrite", { qkv, ...cache }, { ...sizes, capacity }, {})
+          for (const t of [0, 1, 15, 16, length - 1]) {
+            const row = zeros(batch * 3 * c)
+            for (let b = 0; b < batch; b++) {
+              const at = (b * length + t) * 3 * c
+              row.set(qkv.subarray(at, at + 3 * c), b * 3 * c)
+            }
+            const positions = new Int32Array(batch).fill(t)
+            const decoded = yield* run(
+              "decodeAttention",
+              { qkv: row, positions, keys, values, out: zeros(batch * c) },
+              { batch, capacity, heads, headWidth },
+              {}
+            )
+            for (let b = 0; b < batch; b++) {
+              const at = (b * length + t) * c
+              sameBits(decoded.out.slice(b * c, (b + 1) * c), out.slice(at, at + c), `width ${headWidth}, token ${t}`)
+            }
+          }
+        }
+      })
+    )
+
+    it.effect("the log-probability of a drawn token is lmHead's", () =>
+      Effect.gen(function* () {
+        for (const [batch, vocabulary, temperature] of [
+          [1, 37, 1],
+          [7, 4133, 0.7],
+          [40, 1030, 1.3]
+        ] as const) {
+          const width = 24
+          const x = random(1, batch * width)
+          const table = random(2, vocabulary * width, 0.5)
+          const drawn = yield* run(
+            "sample",
+            {
+              x,
+              table,
+              keys: Int32Array.from({ length: 2 * batch }, (_, i) => i),
+              limits: new Int32Array(batch).fill(1),
+              ids: new Int32Array(batch),
+              positions: new Int32Array(batch),
+              done: new Int32Array(batch),
+              tokens: new Int32Array(batch * 2),
+              logProbability: zeros(batch * 2)
+            },
+            { batch, width, vocabulary, capacity: 2, topK: 20, endToken: -1 },
+            { temperature, topP: 0.9 }
+          )
+          const scored = yield* run(
+            "lmHead",
+            { x, table, targets: Int32Array.from(drawn.ids), logProbability: zeros(batch), logSumExp: zeros(batch) },
+            { rows: batch, width, vocabulary },
+            { inverseTemperature: 1 / temperature }
+          )
+          const captured = Float64Array.from({ length: batch }, (_, b) => drawn.logProbability[2 * b + 1]!)
+          sameBits(captured, scored.logProbability, `batch ${batch}, vocabulary ${vocabulary}`)
+        }
+      })
+    )
+  })
+})
