@@ -1,8 +1,10 @@
 import { describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { cpu } from "../../src/device/cpu/cpu.ts"
+import { Activation } from "../../src/device/kernel.ts"
 import { random, run, sameBits, zeros } from "./launch.ts"
 
+// Captured log-probabilities need both: a token's row in a decoding step, beside other sequences, and in a scoring pass, beside its own past.
 describe("what a rollout captures equals what scoring finds, bit for bit", () => {
   layer(cpu())((it) => {
     it.effect("attention of a decoded token is its row of whole attention", () =>
@@ -38,6 +40,30 @@ describe("what a rollout captures equals what scoring finds, bit for bit", () =>
               const at = (b * length + t) * c
               sameBits(decoded.out.slice(b * c, (b + 1) * c), out.slice(at, at + c), `width ${headWidth}, token ${t}`)
             }
+          }
+        }
+      })
+    )
+
+    it.effect("a row of a product is the same whatever rows are beside it", () =>
+      Effect.gen(function* () {
+        for (const [n, k, transposeB] of [
+          [70, 300, 0],
+          [96, 520, 0],
+          [70, 300, 1]
+        ] as const) {
+          const rows = 90
+          const [a, b, bias] = [random(1, rows * k), random(2, n * k), random(3, n)]
+          const product = (m: number) =>
+            run(
+              "matmul",
+              { a: a.slice(0, m * k), b, bias, out: zeros(m * n) },
+              { m, n, k, transposeA: 0, transposeB, accumulate: 0, activation: Activation.gelu },
+              {}
+            )
+          const { out } = yield* product(rows)
+          for (const m of [1, 2, 3, 4, 7, 16, 64, 65]) {
+            sameBits((yield* product(m)).out, out.slice(0, m * n), `${m} rows of ${n} x ${k}`)
           }
         }
       })
