@@ -3,12 +3,16 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Preimage } from "../lineage/record.ts"
 import type { Artifact } from "../operator/artifact.ts"
-import { type BatchMap, BatchMemo, traceOf } from "../operator/batches.ts"
+import { type BatchMap, BatchMemo, type MappedBatch, traceOf } from "../operator/batches.ts"
 import { digestOf } from "../operator/digest.ts"
+import type { NewBatch } from "../store/batches.ts"
+import { asArtifactError } from "../store/blobs.ts"
 import type { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 
@@ -24,16 +28,46 @@ const scopeOf = (preimage: Preimage, { key, output, over }: BatchMap): string =>
   return digestOf("batches/1", { preimage: { ...preimage, inputs }, output, key })
 }
 
-/** What a stage's operator is given of batches that were made before. */
-export const batchMemo = ({ batches, blobs, source }: Store["Service"], preimage: Preimage) =>
-  BatchMemo.of({
+/** Milliseconds after which a stage that maps batch by batch keeps what it has made. */
+export const KeepInterval = Context.Reference<number>("ptmflow/executor/KeepInterval", { defaultValue: () => 5_000 })
+
+const placed = (batches: ReadonlyArray<MappedBatch>): ReadonlyArray<NewBatch> => {
+  let first = 0
+  return batches.map(({ batch, digest, rows }) => {
+    first += rows
+    return { batch, digest, rows, first: first - rows }
+  })
+}
+
+/**
+ * What a stage's operator is given of batches that were made before, and where it keeps what it makes, if it `mayKeep` that. The pieces that are kept
+ * before the stage is done are part of no artifact: they are garbage once its output is there.
+ */
+export const batchMemo = Effect.fnUntraced(function* (
+  { batches, blobs, sink, source }: Store["Service"],
+  preimage: Preimage,
+  mayKeep: Effect.Effect<boolean, StoreError>
+) {
+  const interval = yield* KeepInterval
+  let kept = yield* Clock.currentTimeMillis
+  return BatchMemo.of({
     find: Effect.fnUntraced(function* (map, batch) {
       const found = batches.find(scopeOf(preimage, map), batch)
       if (found === undefined || !blobs.has(found.blob)) return undefined
       const file = yield* Effect.orElseSucceed(source.path(found.blob), () => undefined)
       return file === undefined ? undefined : { ...found, file }
+    }),
+    isDue: Effect.map(Clock.currentTimeMillis, (now) => now - kept >= interval),
+    keep: Effect.fnUntraced(function* (map, made, encode) {
+      if (yield* Effect.mapError(mayKeep, asArtifactError)) {
+        const [blob] = Object.values((yield* encode(sink)).parts)
+        const noted = batches.add(scopeOf(preimage, map), blob!, placed(made))
+        yield* Effect.mapError(noted, asArtifactError)
+      }
+      kept = yield* Clock.currentTimeMillis
     })
   })
+})
 
 /** Notes which rows of an output each batch gave, where the output was mapped batch by batch; undefined where it was not. */
 export const noteBatches = Effect.fnUntraced(function* (
@@ -46,13 +80,8 @@ export const noteBatches = Effect.fnUntraced(function* (
   if (trace === undefined || !trace.complete) return undefined
   const [blob, ...others] = Object.values(artifact.parts)
   if (blob === undefined || others.length > 0) return undefined
-  let first = 0
-  const placed = trace.batches.map(({ batch, digest, rows }) => {
-    first += rows
-    return { batch, digest, rows, first: first - rows }
-  })
   // Batches that were reused are at hand in the new table too: the one before may be collected.
-  yield* batches.add(scopeOf(preimage, trace.map), blob, placed)
+  yield* batches.add(scopeOf(preimage, trace.map), blob, placed(trace.batches))
   const made = trace.batches.filter((each) => each.made).length
   return { made, reused: trace.batches.length - made }
 })

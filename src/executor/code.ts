@@ -201,7 +201,8 @@ const definitionsIn = (
     const { code, locate, source } = modules.get(file)!
     return (code?.declarations ?? []).flatMap(({ end, kind, start }, declaration) => {
       const text = source.slice(locate(start).line - 1, locate(end).line).join("\n")
-      return kind !== "statement" && Array.from(text.matchAll(/\(\s*(["'`])(.*?)\1/g)).some(([, , first]) => first === name)
+      return kind !== "statement" &&
+        Array.from(text.matchAll(/\(\s*(["'`])(.*?)\1/g)).some(([, , first]) => first === name)
         ? [{ path: file, declaration }]
         : []
     })

@@ -129,7 +129,7 @@ export const execute = Effect.fnUntraced(function* <R>(
   const running = operator.run({ inputs, params, sources: request.sources })
   const values = yield* (running as Effect.Effect<{ readonly [port: string]: unknown }, unknown, R | Stage>).pipe(
     Effect.provideService(Stage, stage),
-    Effect.provideService(BatchMemo, batchMemo(store, request.preimage))
+    Effect.provideService(BatchMemo, yield* batchMemo(store, request.preimage, maySave))
   )
   if (resumedFrom !== undefined && target !== undefined && reached <= resumedFrom && reached !== target) {
     return yield* new OperatorError({

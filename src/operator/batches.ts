@@ -6,6 +6,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Json } from "effect/Schema"
+import type { Artifact, ArtifactError, BlobSink } from "./artifact.ts"
 
 /**
  * One pure map over the batches of a table: `over` is the input port that the table came in through, `output` tells the maps of one operator apart,
@@ -25,10 +26,26 @@ export interface KnownRows {
   readonly digest: string
 }
 
-/** Finds what a map gave for the batch with this logical digest; undefined where it must be made. Outside of a run nothing is known. */
+/**
+ * `find`: what a map gave for the batch with this logical digest; undefined where it must be made. `keep`: keeps what was made of some batches, as a
+ * table that `encode` writes, so that a stage that is cut off need not make it again; `isDue` says when that is worth its cost. Outside of a run
+ * nothing is known, and nothing is kept.
+ */
 export const BatchMemo = Context.Reference<{
   readonly find: (map: BatchMap, batch: string) => Effect.Effect<KnownRows | undefined>
-}>("ptmflow/operator/BatchMemo", { defaultValue: () => ({ find: () => Effect.undefined }) })
+  readonly isDue: Effect.Effect<boolean>
+  readonly keep: (
+    map: BatchMap,
+    batches: ReadonlyArray<MappedBatch>,
+    encode: (sink: BlobSink) => Effect.Effect<Artifact, ArtifactError>
+  ) => Effect.Effect<void, ArtifactError>
+}>("ptmflow/operator/BatchMemo", {
+  defaultValue: () => ({
+    find: () => Effect.undefined,
+    isDue: Effect.succeed(false),
+    keep: () => Effect.void
+  })
+})
 
 /** What became of one batch of the input: the logical digests of it and of the rows it gave, how many these are, and whether they were made anew. */
 export interface MappedBatch {

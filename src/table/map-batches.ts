@@ -14,6 +14,7 @@ import type { Batch } from "./arrow.ts"
 import { structReader } from "./cells.ts"
 import { type Column, columns, type RowSchema } from "./columns.ts"
 import { tableDigest } from "./digest.ts"
+import { of } from "./port.ts"
 import { makeRowsAt, type RowsAt } from "./rows-at.ts"
 import { fromCells, fromRows, type Table, toReadError } from "./table.ts"
 
@@ -63,6 +64,17 @@ export const mapBatches = Effect.fnUntraced(function* <In, Out, E extends { read
       const rowsAt = yield* makeRowsAt(rowSchema)
       const batches: Array<MappedBatch> = []
       trace.complete = false
+      /** What was made since something was kept. */
+      let fresh: Array<MappedBatch> = []
+      let freshCells: Array<Batch> = []
+      const keep = Effect.suspend(() => {
+        const cells = Stream.fromIterable(freshCells)
+        const piece = fromCells({ rowSchema, numRows: undefined, digest: undefined, cells })
+        const kept = memo.keep(trace.map, fresh, (sink) => of(rowSchema).encode(piece, sink))
+        fresh = []
+        freshCells = []
+        return Effect.mapError(kept, toReadError)
+      })
       const mapped = Stream.mapEffect(
         table.cells,
         Effect.fnUntraced(function* (batch) {
@@ -75,7 +87,11 @@ export const mapBatches = Effect.fnUntraced(function* <In, Out, E extends { read
           }
           const made: ReadonlyArray<Batch> = yield* make(batch)
           const rows = made.reduce((sum, { length }) => sum + length, 0)
-          batches.push({ batch: digest, digest: digestOf(given, made), rows, made: true })
+          const mapped = { batch: digest, digest: digestOf(given, made), rows, made: true }
+          batches.push(mapped)
+          fresh.push(mapped)
+          freshCells.push(...made)
+          if (yield* memo.isDue) yield* keep
           return made
         })
       )
