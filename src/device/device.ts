@@ -29,7 +29,7 @@ export interface Memory {
   readonly bytes: number
 }
 
-/** A program bound to its memories. `run(n)` runs the whole list n times in one call; interrupting it stops between launches. */
+/** A program bound to its memories. `run(n)` runs the whole list n times in one call, or until a kernel ends it; interrupting it stops between launches. */
 export interface Executable {
   readonly run: (times?: number) => Effect.Effect<void, DeviceError>
 }

@@ -144,6 +144,7 @@ export const kernels = {
    * key keys[b] (u32[batch,2]) and counter (position + 1, 0, 0, 0), word 0 >> 8 times 2^-24, so it does not depend on the rest of the batch.
    * With p = positions[b]: ids[b] = tokens[b, p+1] = token; logProbability[b, p+1] = its log-softmax(logits / temperature) before the
    * cuts (temperature 1 when 0); positions[b] = p + 1; done[b] = 1 if token = endToken or p + 1 >= limits[b].
+   * The run of the program may end once every sequence is done.
    * ids, positions, done, limits: i32[batch]; tokens: i32[batch,capacity]; logProbability: real[batch,capacity]; x: [batch,width].
    */
   sample: {

@@ -28,9 +28,6 @@ export interface Completion {
   readonly logProbabilities: Float32Array
 }
 
-/** Tokens made between two looks at which sequences are done. */
-const stride = 8
-
 const roundUp = (n: number, multiple: number) => Math.ceil(n / multiple) * multiple
 
 /**
@@ -137,11 +134,7 @@ const generateBatch = Effect.fnUntraced(function* (
   })
   yield* loaded.write(ports.keys, keys)
 
-  const most = Math.max(...requests.map((r) => r.limit))
-  for (let made = 0; made < most; made += stride) {
-    yield* run(Math.min(stride, most - made))
-    if ((yield* loaded.readIntegers(ports.done)).every((flag) => flag !== 0)) break
-  }
+  yield* run(Math.max(...requests.map((r) => r.limit)))
   const positions = yield* loaded.readIntegers(ports.positions)
   const tokens = yield* loaded.readIntegers(ports.tokens)
   const logProbability = yield* loaded.read(ports.logProbability)

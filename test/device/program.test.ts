@@ -51,6 +51,45 @@ layer(cpu({ threads: 2, real: "f32" }), { excludeTestServices: true })("a progra
     })
   )
 
+  it.effect("ends when every sequence of its sampling is done, and not before", () =>
+    Effect.gen(function* () {
+      const device = yield* Device
+      const [batch, width, vocabulary, capacity] = [2, 8, 16, 8]
+      const state = yield* device.allocate(4096)
+      const given = [...(yield* memories), state]
+      const at = (slot: number) => ({ memory: 3, offset: 256 * slot })
+      const sample: AnyLaunch = {
+        kernel: "sample",
+        buffers: {
+          x: table,
+          table,
+          keys: at(0),
+          limits: at(1),
+          ids: at(2),
+          positions: at(3),
+          done: at(4),
+          tokens: at(5),
+          logProbability: at(6)
+        },
+        integers: { batch, width, vocabulary, capacity, topK: 0, endToken: -1 },
+        reals: { temperature: 1, topP: 1 }
+      }
+      const executable = yield* device.compile(
+        { name: "sampling", memories: 4, launches: [fill(1), add, sample, add] },
+        given
+      )
+      yield* device.write(state, 256, Int32Array.of(1, 3))
+      yield* executable.run(5)
+      const [done, positions, out] = [new Int32Array(batch), new Int32Array(batch), new Float32Array(1)]
+      yield* device.read(state, 4 * 256, done)
+      yield* device.read(state, 3 * 256, positions)
+      yield* device.read(given[1]!, 0, out)
+      assert.deepStrictEqual([...done], [1, 1])
+      assert.deepStrictEqual([...positions], [1, 3])
+      assert.strictEqual(out[0], 5, "two whole rounds, and the third up to its sampling")
+    })
+  )
+
   it.effect("stops at a launch with an id out of range, names it, and runs again when the id is mended", () =>
     Effect.gen(function* () {
       const device = yield* Device

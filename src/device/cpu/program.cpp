@@ -163,7 +163,7 @@ int32_t ptm_program_run(void* programPointer, void* poolPointer, int64_t times, 
       if (shared.faulty) {
         result = 2;
         memcpy(fault, shared.fault, sizeof shared.fault);
-      } else if (shared.stopAfter.load() != INT64_MAX) {
+      } else if (program.cancelled.load()) {
         result = 1;
       }
       for (const Guarded& scratch : program.scratch)

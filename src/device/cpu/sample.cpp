@@ -124,6 +124,8 @@ void run_sample(const Launch& l, Worker& worker) {
     positions[b] = int32_t(next);
     if (token == l.integers[i_endToken] || next >= limits[b]) done[b] = 1;
   });
+  // Every worker sees the same, so they all leave after this launch.
+  if (std::all_of(done, done + batch, [](int32_t flag) { return flag != 0; })) worker.stop();
 }
 Scratch scratch_sample(const Launch& l, int) {
   using namespace kernel_sample;
