@@ -54,7 +54,10 @@ const countWords = Effect.fnUntraced(function* (documents: Table.Table<Document>
   return counts as WordCounts
 })
 
-/** Trains byte pair encoding on all documents and gives a tokenizer in the format of Hugging Face's `tokenizers`. */
+/**
+ * Trains byte pair encoding on all documents and gives a tokenizer in the format of Hugging Face's `tokenizers`.
+ * ptmflow-allow time: how often others get their turn
+ */
 export const trainTokenizer = Operator.make("train-tokenizer", {
   description: "Trains a byte-level BPE tokenizer (GPT-2's) on documents",
   params: Schema.Struct({
@@ -89,9 +92,7 @@ export const trainTokenizer = Operator.make("train-tokenizer", {
     const slice = Math.min(SLICE, yield* Pace.SaveInterval)
     let more = true
     while (more && trainer.tokens.length < size) {
-      // ptmflow-allow time: how often others get their turn
       const until = performance.now() + slice
-      // ptmflow-allow time: how often others get their turn
       do more = trainer.step()
       while (more && trainer.tokens.length < size && performance.now() < until)
       const step = trainer.tokens.length - 256
