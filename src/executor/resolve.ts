@@ -6,7 +6,7 @@
 
 import type { Reason } from "../lineage/reason.ts"
 import type { StageRecord } from "../lineage/record.ts"
-import { bindingOf, runRecords, stageHeads, stageRecord } from "../lineage/records.ts"
+import { bindingOf, type KnownResult, knownResult, runRecords, stageHeads, stageRecord } from "../lineage/records.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import type { Journal } from "../store/journal.ts"
 import type { Store } from "../store/store.ts"
@@ -17,7 +17,7 @@ import type { Prepared, PreparedStage } from "./prepare.ts"
 /** The records of past runs, as the stages of one pipeline ask for them. */
 export interface History {
   /** The result of a key, and what of it is gone from the store. */
-  readonly lookup: (key: string) => { readonly record: StageRecord; readonly lost: ReadonlyArray<Reason> } | undefined
+  readonly lookup: (key: string) => { readonly record: KnownResult; readonly lost: ReadonlyArray<Reason> } | undefined
   /** The newest result that a stage of this name had in this pipeline. */
   readonly latest: (stage: string) => StageRecord | undefined
   /** Whether some stage ever ran with this recipe, whatever its inputs were. */
@@ -34,7 +34,7 @@ export const historyOf = (store: Store["Service"], pipeline: string): History =>
   }
   return {
     lookup: (key) => {
-      const record = stageRecord(journal, key)
+      const record = knownResult(journal, key)
       return record === undefined ? undefined : { record, lost: lostBlobs(store, record) }
     },
     latest: (stage) => {
@@ -66,7 +66,7 @@ const indexOf = (journal: Journal, pipeline: string) => {
   return { recipes, latest: new Map([...latest].map(([stage, { key }]) => [stage, key])) }
 }
 
-const lostBlobs = (store: Store["Service"], record: StageRecord): ReadonlyArray<Reason> =>
+const lostBlobs = (store: Store["Service"], record: KnownResult): ReadonlyArray<Reason> =>
   Object.entries(record.outputs).flatMap(([port, { parts }]) =>
     Object.entries(parts).flatMap(
       ([part, blob]): ReadonlyArray<Reason> =>
@@ -84,7 +84,7 @@ const lostBlobs = (store: Store["Service"], record: StageRecord): ReadonlyArray<
 
 /** A stage whose inputs are known: its key, and the result if the store has it, or why it must run. */
 export type Resolution =
-  | { readonly action: "reuse"; readonly key: string; readonly record: StageRecord }
+  | { readonly action: "reuse"; readonly key: string; readonly record: KnownResult }
   | {
       readonly action: "run"
       readonly key: string

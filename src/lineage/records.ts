@@ -35,6 +35,20 @@ export const stageRecord = (journal: Journal, key: string): StageRecord | undefi
   return entry === undefined ? undefined : Option.getOrUndefined(decodeStage(entry.value()))
 }
 
+const KnownResult = Schema.Struct({
+  outputs: StageRecord.fields.outputs,
+  metrics: StageRecord.fields.metrics,
+  seconds: StageRecord.fields.seconds
+})
+const decodeResult = Schema.decodeUnknownOption(KnownResult)
+
+/** Of a stage record what a stage that reuses it needs. */
+export type KnownResult = (typeof KnownResult)["Type"]
+
+/** The result of a stage key, if it is known: the rest of its record is not looked at, as a run may reuse thousands. */
+export const knownResult = (journal: Journal, key: string): KnownResult | undefined =>
+  Option.getOrUndefined(decodeResult(journal.newest("stage", key)?.value()))
+
 /** Of all stage records, oldest first, what they are found by. */
 export const stageHeads = (journal: Journal): ReadonlyArray<StageHead> =>
   journal.all("stage").flatMap((entry) => {

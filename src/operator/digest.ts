@@ -3,24 +3,50 @@
  *
  * @since 0.1.0
  */
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 import type { Json } from "effect/Schema"
 
 /** JSON with keys in code-unit order: equal values give equal text, others other text (NaN and the infinities, which JSON has not, too). */
 export const canonicalJson = (value: Json): string => {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`
-  if (value !== null && typeof value === "object") {
-    const entries = Object.entries(value as { readonly [key: string]: Json }).sort(([a], [b]) =>
-      a < b ? -1 : a > b ? 1 : 0
-    )
-    return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(",")}}`
+  switch (typeof value) {
+    case "string":
+      return JSON.stringify(value)
+    case "number":
+      return Object.is(value, -0) ? "-0" : String(value)
+    case "boolean":
+      return value ? "true" : "false"
+    default:
+      return value === null ? "null" : Array.isArray(value) ? listText(value) : objectText(value as JsonObject)
   }
-  if (typeof value === "number" && (Object.is(value, -0) || !Number.isFinite(value))) {
-    return Object.is(value, -0) ? "-0" : String(value)
+}
+
+type JsonObject = { readonly [key: string]: Json }
+
+const listText = (items: ReadonlyArray<Json>): string => {
+  let text = "["
+  for (let i = 0; i < items.length; i++) text += i === 0 ? canonicalJson(items[i]!) : `,${canonicalJson(items[i]!)}`
+  return `${text}]`
+}
+
+const objectText = (fields: JsonObject): string => {
+  let text = "{"
+  for (const key of Object.keys(fields).sort())
+    text += `${text === "{" ? "" : ","}${quoted(key)}:${canonicalJson(fields[key]!)}`
+  return `${text}}`
+}
+
+/** Names are few and come again and again. */
+const names = new Map<string, string>()
+
+const quoted = (key: string): string => {
+  let text = names.get(key)
+  if (text === undefined) {
+    text = JSON.stringify(key)
+    if (names.size < 1000) names.set(key, text)
   }
-  return JSON.stringify(value)
+  return text
 }
 
 /** SHA-256, in hex, of a tag and the canonical JSON of a value. */
 export const digestOf = (tag: string, value: Json): string =>
-  createHash("sha256").update(`ptmflow ${tag}\n`).update(canonicalJson(value)).digest("hex")
+  hash("sha256", `ptmflow ${tag}\n${canonicalJson(value)}`, "hex")

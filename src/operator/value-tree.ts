@@ -37,10 +37,16 @@ export const valueTree = (value: unknown, path = "", inside: ReadonlyArray<objec
   }
 }
 
+const isPlain = (value: object): boolean => {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || prototype === Object.prototype
+}
+
 const objectTree = (value: object, path: string, above: ReadonlyArray<object>): Json => {
   if (above.includes(value)) throw new OpaqueValue(path, "part of itself")
   const inside = [...above, value]
   const at = (name: string) => (path === "" ? name : `${path}.${name}`)
+  if (isPlain(value)) return fieldsTree(value, at, inside)
   const list = (items: Iterable<unknown>) => Array.from(items, (item, i) => valueTree(item, at(String(i)), inside))
   if (Array.isArray(value)) return list(value)
   if (value instanceof Date) return { "~date": String(value.getTime()) }
@@ -54,12 +60,13 @@ const objectTree = (value: object, path: string, above: ReadonlyArray<object>): 
   if (value instanceof Promise || value instanceof WeakMap || value instanceof WeakSet || value instanceof Error) {
     throw new OpaqueValue(path, `a ${value.constructor.name}`)
   }
-  const entries = Object.entries(value).map(([name, item]): [string, Json] => [
-    name.startsWith("~") ? `~${name}` : name,
-    valueTree(item, at(name), inside)
-  ])
-  const fields = Object.fromEntries(entries)
-  const prototype: unknown = Object.getPrototypeOf(value)
-  const made = prototype !== null && prototype !== Object.prototype
-  return made ? { "~class": value.constructor?.name ?? "", "~fields": fields } : fields
+  return { "~class": value.constructor?.name ?? "", "~fields": fieldsTree(value, at, inside) }
 }
+
+const fieldsTree = (value: object, at: (name: string) => string, inside: ReadonlyArray<object>): Json =>
+  Object.fromEntries(
+    Object.entries(value).map(([name, item]: [string, unknown]) => [
+      name.startsWith("~") ? `~${name}` : name,
+      valueTree(item, at(name), inside)
+    ])
+  )

@@ -3,10 +3,10 @@
  *
  * @since 0.1.0
  */
+import { isDeepStrictEqual } from "node:util"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
-import { canonicalJson } from "../operator/digest.ts"
 import type { ParamsSchema } from "../operator/operator.ts"
 import { OpaqueValue, valueTree } from "../operator/value-tree.ts"
 import type { Setting } from "./graph.ts"
@@ -35,11 +35,11 @@ export const paramsTrees = <A>(
 ): { readonly paramsJson: Schema.Json; readonly paramsTree: Schema.Json } => {
   const paramsTree = valueTree(params)
   const paramsJson = paramsToJson(schema, params)
-  const written = canonicalJson(paramsTree)
-  if (written !== canonicalJson(paramsJson)) {
+  if (!isDeepStrictEqual(paramsTree, paramsJson)) {
     const read = valueTree(Schema.decodeUnknownSync(jsonCodec(schema))(paramsJson))
-    if (canonicalJson(read) !== written)
+    if (!isDeepStrictEqual(read, paramsTree)) {
       throw new OpaqueValue("", "another value when it is written as JSON and read back")
+    }
   }
   return { paramsJson, paramsTree }
 }
