@@ -331,6 +331,17 @@ const fsck = Command.make(
   )
 )
 
+const reindex = Command.make(
+  "reindex",
+  { store: flags.store, json: flags.json("Prints the number of stages as JSON") },
+  (input) => from(async () => (await import("./reindex.ts")).reindex(input))
+).pipe(
+  Command.withShortDescription("Make the ledger anew from the journal"),
+  Command.withDescription(
+    "Makes the index that answers questions of lineage anew from the records. It is kept up to date by itself: this is for when it is doubted."
+  )
+)
+
 const switchFlag = (name: string, description: string) =>
   GlobalFlag.Setting(name)({
     flag: Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false), Flag.withoutNegation)
@@ -342,7 +353,22 @@ export const debug = switchFlag("debug", "Shows the stack of an error")
 
 /** `ptmflow` with all its commands. */
 export const ptmflow = Command.make("ptmflow").pipe(
-  Command.withSubcommands([run, plan, why, whyNot, lint, status, lineage, generate, show, gc, pin, fsck, doctor]),
+  Command.withSubcommands([
+    run,
+    plan,
+    why,
+    whyNot,
+    lint,
+    status,
+    lineage,
+    generate,
+    show,
+    gc,
+    pin,
+    fsck,
+    reindex,
+    doctor
+  ]),
   Command.withGlobalFlags([noColor, debug]),
   Command.withDescription(
     "Write the training of a pre-trained model as a typed dataflow, and run it: cached, resumable, with lineage."

@@ -10,8 +10,9 @@ import { isAlive } from "../store/holder.ts"
 import type { Journal } from "../store/journal.ts"
 import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
+import { openIndex } from "./artifact-index.ts"
 import type { RunRecord, StageRecord } from "./record.ts"
-import { keysOf, runRecords, stageHeads, stageRecord } from "./records.ts"
+import { keysOf, runRecords, stageRecord } from "./records.ts"
 
 /** A reference that names nothing, or more than one thing; `candidates` are what could be meant. */
 export class LineageError extends Schema.TaggedError<LineageError>()("LineageError", {
@@ -120,9 +121,10 @@ export const resolve = Effect.fnUntraced(function* (
   const wanted = (made: Made) => options.kind === undefined || made.artifact.kind === options.kind
   const known = new Map<string, Made>()
   if (/^[0-9a-f]{6,64}$/.test(reference)) {
-    for (const { key, stage } of stageHeads(journal)) {
+    const store = yield* Store
+    for (const key of yield* Effect.scoped(Effect.map(openIndex(store), ({ makers }) => makers(reference)))) {
       const record = stageRecord(journal, key)
-      for (const made of record === undefined ? [] : madeBy(record, stage)) {
+      for (const made of record === undefined ? [] : madeBy(record, record.stage)) {
         if (made.artifact.digest.startsWith(reference) && wanted(made)) known.set(made.artifact.digest, made)
       }
     }
@@ -222,29 +224,26 @@ export const downstream = Effect.fnUntraced(function* (
   made: Pick<Made, "artifact">
 ): Effect.fn.Return<ReadonlyArray<Descendant>, StoreError, Store> {
   const journal = yield* opened
-  const records = stageHeads(journal).flatMap(({ key }) => stageRecord(journal, key) ?? [])
-  const users = new Map<string, Array<StageRecord>>()
-  for (const record of new Map(records.map((each) => [each.key, each])).values()) {
-    for (const { digest } of Object.values(record.preimage.inputs)) {
-      const others = users.get(digest)
-      if (others === undefined) users.set(digest, [record])
-      else others.push(record)
-    }
-  }
+  const store = yield* Store
   const found = new Map<string, Descendant>()
-  let wave = [made.artifact.digest]
-  for (let distance = 1; wave.length > 0; distance++) {
-    const next: Array<string> = []
-    for (const record of wave.flatMap((digest) => users.get(digest) ?? [])) {
-      for (const each of madeBy(record, record.stage)) {
-        const id = `${each.key} ${each.port}`
-        if (found.has(id)) continue
-        found.set(id, { ...each, operator: record.preimage.operator.name, distance })
-        next.push(each.artifact.digest)
+  yield* Effect.scoped(
+    Effect.map(openIndex(store), ({ users }) => {
+      let wave = [made.artifact.digest]
+      for (let distance = 1; wave.length > 0; distance++) {
+        const next: Array<string> = []
+        for (const key of wave.flatMap(users)) {
+          const record = stageRecord(journal, key)
+          for (const each of record === undefined ? [] : madeBy(record, record.stage)) {
+            const id = `${each.key} ${each.port}`
+            if (found.has(id)) continue
+            found.set(id, { ...each, operator: record!.preimage.operator.name, distance })
+            next.push(each.artifact.digest)
+          }
+        }
+        wave = next
       }
-    }
-    wave = next
-  }
+    })
+  )
   return [...found.values()]
 })
 

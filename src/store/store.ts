@@ -6,6 +6,7 @@
  *       objects/ab/abcd...  blobs by SHA-256, read-only, never changed
  *       records             the journal: stage, run and code records, only added to (see journal.ts)
  *       batches.sqlite      the batch index: where rows are that a batch gave (see batches.ts); may be deleted
+ *       ledger.sqlite       which stages took and gave an artifact, made from the journal (see lineage/artifact-index.ts); may be deleted
  *       resume/<key>/<n>/   the resume point of a stage that is not finished: its blobs and `point`
  *       leases/<key>.*      which process works on a key
  *       memo                digests of files outside the store; may be deleted

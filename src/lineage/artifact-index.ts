@@ -1,0 +1,138 @@
+/**
+ * The ledger: which stages took an artifact and which gave it, as an SQLite index of the journal's records.
+ *
+ * The journal is the truth, and this is made from it: it takes in what the journal has more when it is opened, and one that is damaged, or is of another
+ * journal, is made anew. Where it cannot be written it is made in memory. Only questions that would read every record open it.
+ *
+ * @since 0.1.0
+ */
+import { existsSync, rmSync } from "node:fs"
+import * as path from "node:path"
+import type { DatabaseSync } from "node:sqlite"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Entry, Journal } from "../store/journal.ts"
+import type { Store } from "../store/store.ts"
+
+/** Stage keys by artifact digest, in the order of their records. */
+export interface ArtifactIndex {
+  /** The stages that took the artifact with this digest. */
+  readonly users: (digest: string) => ReadonlyArray<string>
+  /** The stages that gave an artifact whose digest begins so. */
+  readonly makers: (prefix: string) => ReadonlyArray<string>
+  /** How many stages it has. */
+  readonly size: () => number
+}
+
+const VERSION = 1
+const BUSY_MS = 10_000
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS mark(one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL, key TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS stages(position INTEGER PRIMARY KEY, key TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS took(digest TEXT, position INTEGER, PRIMARY KEY(digest, position)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS gave(digest TEXT, position INTEGER, PRIMARY KEY(digest, position)) WITHOUT ROWID;
+  PRAGMA user_version = ${VERSION};`
+
+const fileOf = (store: Store["Service"]): string => path.join(store.folder, "ledger.sqlite")
+
+const recordsOf = (journal: Journal): ReadonlyArray<Entry> =>
+  [...journal.all("stage"), ...journal.all("uncached")].toSorted((a, b) => a.position - b.position)
+
+const digestsIn = (ports: unknown): ReadonlySet<string> =>
+  new Set(Object.values((ports ?? {}) as { [port: string]: { digest?: unknown } }).map(({ digest }) => String(digest)))
+
+/** Takes in the records that the index does not have. One that has others than the journal is emptied first. */
+const update = (database: DatabaseSync, records: ReadonlyArray<Entry>): void => {
+  const markOf = () =>
+    database.prepare("SELECT position, key FROM mark").get() as { position: number; key: string } | undefined
+  const last = records.at(-1)
+  const known = markOf()
+  if (known?.position === last?.position && known?.key === last?.key) return
+  database.exec("BEGIN IMMEDIATE")
+  try {
+    const mark = markOf()
+    const at = mark === undefined ? -1 : records.findIndex(({ position }) => position === mark.position)
+    if (mark !== undefined && records[at]?.key !== mark.key) {
+      database.exec("DELETE FROM stages; DELETE FROM took; DELETE FROM gave; DELETE FROM mark")
+    }
+    const stage = database.prepare("INSERT OR REPLACE INTO stages VALUES(?, ?)")
+    const took = database.prepare("INSERT OR REPLACE INTO took VALUES(?, ?)")
+    const gave = database.prepare("INSERT OR REPLACE INTO gave VALUES(?, ?)")
+    for (const { key, position, value } of records.slice(records[at]?.key === mark?.key ? at + 1 : 0)) {
+      const record = value() as { readonly preimage?: { readonly inputs?: unknown }; readonly outputs?: unknown }
+      stage.run(position, key)
+      for (const digest of digestsIn(record.preimage?.inputs)) took.run(digest, position)
+      for (const digest of digestsIn(record.outputs)) gave.run(digest, position)
+    }
+    if (last !== undefined) {
+      database.prepare("INSERT OR REPLACE INTO mark VALUES(1, ?, ?)").run(last.position, last.key)
+    }
+    database.exec("COMMIT")
+  } catch (cause) {
+    database.exec("ROLLBACK")
+    throw cause
+  }
+}
+
+const openIn = (file: string, records: ReadonlyArray<Entry>): DatabaseSync => {
+  const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
+  const database = new DatabaseSync(file, { timeout: BUSY_MS })
+  try {
+    const { user_version: version } = database.prepare("PRAGMA user_version").get() as { user_version: number }
+    if (version !== 0 && version !== VERSION) throw new Error(`format ${version}`)
+    if (version === 0) database.exec(`PRAGMA synchronous = NORMAL; ${SCHEMA}`)
+    update(database, records)
+    return database
+  } catch (cause) {
+    database.close()
+    throw cause
+  }
+}
+
+/** The index in its file; made anew if that is damaged, and in memory where that cannot be. */
+const openSomewhere = (store: Store["Service"]): DatabaseSync => {
+  const records = recordsOf(store.journal)
+  const file = fileOf(store)
+  for (const before of [() => {}, () => rmSync(file, { force: true })]) {
+    try {
+      before()
+      if (existsSync(store.folder)) return openIn(file, records)
+    } catch {
+      // Damaged, of another format, or not to be written.
+    }
+  }
+  return openIn(":memory:", records)
+}
+
+/** Opens the index of a store whose journal was read just now, until the scope closes. */
+export const openIndex = (store: Store["Service"]): Effect.Effect<ArtifactIndex, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => openSomewhere(store)),
+      (database) => Effect.sync(() => database.close())
+    ),
+    (database) => {
+      const users = database.prepare(
+        "SELECT key FROM took JOIN stages USING (position) WHERE digest = ? ORDER BY position"
+      )
+      const makers = database.prepare(
+        "SELECT key FROM gave JOIN stages USING (position) WHERE digest >= ? AND digest < ? ORDER BY position"
+      )
+      const keys = (rows: ReadonlyArray<unknown>) => [
+        ...new Set((rows as ReadonlyArray<{ key: string }>).map(({ key }) => key))
+      ]
+      return {
+        users: (digest) => keys(users.all(digest)),
+        makers: (prefix) => keys(makers.all(prefix, `${prefix}g`)),
+        size: () => Number((database.prepare("SELECT count(*) AS n FROM stages").get() as { n: number }).n)
+      }
+    }
+  )
+
+/** Makes the index anew from the journal. Gives how many stages it has. */
+export const reindex = Effect.fnUntraced(function* (store: Store["Service"]) {
+  yield* store.journal.refresh
+  yield* Effect.sync(() => rmSync(fileOf(store), { force: true }))
+  return yield* Effect.scoped(Effect.map(openIndex(store), ({ size }) => size()))
+})

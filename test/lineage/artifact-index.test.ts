@@ -1,0 +1,87 @@
+/** The ledger's index against a look at every record (rows 30 and 34). */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { openIndex, reindex } from "../../src/lineage/artifact-index.ts"
+import { nodeDisk } from "../../src/store/disk.ts"
+import { open, type Store } from "../../src/store/store.ts"
+import { newFolder } from "../store/folder.ts"
+import { drawsOf } from "../store/simulation/random.ts"
+
+interface Recorded {
+  readonly key: string
+  readonly took: ReadonlyArray<string>
+  readonly gave: string
+}
+
+const draws = drawsOf(3)
+const hex = () =>
+  Array.from({ length: 8 }, () =>
+    draws
+      .between(0, 2 ** 32)
+      .toString(16)
+      .padStart(8, "0")
+  ).join("")
+
+/** Adds records whose inputs are outputs of those before. */
+const add = Effect.fnUntraced(function* (store: Store["Service"], all: Array<Recorded>, count: number) {
+  for (let i = 0; i < count; i++) {
+    const took = all.length === 0 ? [] : [0, 1].map(() => all[draws.between(0, all.length)]!.gave)
+    const recorded = { key: hex(), took, gave: draws.chance(0.1) && all.length > 0 ? all[0]!.gave : hex() }
+    const inputs = Object.fromEntries(took.map((digest, n) => [`i${n}`, { digest }]))
+    const value = { preimage: { inputs }, outputs: { o: { digest: recorded.gave } } }
+    const kind = draws.chance(0.1) ? "uncached" : "stage"
+    yield* store.journal.append([{ kind, key: recorded.key, value }], { durable: false })
+    all.push(recorded)
+  }
+})
+
+const check = (store: Store["Service"], all: ReadonlyArray<Recorded>) =>
+  Effect.scoped(
+    Effect.map(openIndex(store), (index) => {
+      assert.strictEqual(index.size(), all.length)
+      for (const { gave } of all) {
+        const users = all.filter(({ took }) => took.includes(gave)).map(({ key }) => key)
+        assert.deepStrictEqual(index.users(gave), users)
+        const prefix = gave.slice(0, 6)
+        const makers = all.filter((each) => each.gave.startsWith(prefix)).map(({ key }) => key)
+        assert.deepStrictEqual(index.makers(prefix), makers)
+      }
+    })
+  )
+
+describe("the ledger's index", () => {
+  it.effect(
+    "has what the journal has: when it grows, when the index is damaged or gone, or is of another journal",
+    () =>
+      Effect.gen(function* () {
+        const folder = path.join(yield* newFolder, "store")
+        const store = yield* open(folder)
+        const all: Array<Recorded> = []
+        yield* check(store, all)
+        assert.isFalse(fs.existsSync(folder), "looking makes no store")
+        for (const count of [1, 30, 5]) {
+          yield* add(store, all, count)
+          yield* check(store, all)
+          yield* check(store, all)
+        }
+        const file = path.join(folder, "ledger.sqlite")
+        fs.writeFileSync(file, "no database")
+        yield* check(store, all)
+        fs.rmSync(file)
+        yield* check(store, all)
+        assert.strictEqual(yield* reindex(store), all.length)
+
+        // The journal of another store in the place of this one: its records are of other positions and keys.
+        const another = yield* open(path.join(yield* newFolder, "store"))
+        const others: Array<Recorded> = []
+        yield* add(another, others, 50)
+        fs.copyFileSync(file, path.join(another.folder, "ledger.sqlite"))
+        yield* check(another, others)
+        // The journal as it was before: the index knows more than it.
+        fs.writeFileSync(path.join(folder, "records"), nodeDisk.read(path.join(another.folder, "records"))!)
+        yield* check(yield* open(folder), others)
+      })
+  )
+})
