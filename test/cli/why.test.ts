@@ -64,10 +64,7 @@ test("lint names the places, and plan refuses what lint finds", async () => {
     export default Pipeline.make("timed", {}, (p) => ({ n: p.add(timed).n }))`
   folder.write("package.json", `{ "name": "mine", "type": "module" }`)
   folder.write("timed.ts", code("Date.now()"))
-  fs.symlinkSync(
-    fileURLToPath(new URL("../../node_modules", import.meta.url)),
-    path.join(folder.root, "node_modules")
-  )
+  fs.symlinkSync(fileURLToPath(new URL("../../node_modules", import.meta.url)), path.join(folder.root, "node_modules"))
   const lint = await folder.start(["lint", "timed.ts"])
   expect(lint.code).toBe(1)
   expect(lint.out).toMatch(/^timed\.ts:12:42: reads the clock \(Date\.now\) {2}timed\n/)
