@@ -10,7 +10,7 @@ import { cpu } from "../src/device/cpu/cpu.ts"
 import { load } from "../src/device/cpu/native.ts"
 import { defaultCache, findCompiler, numerics } from "../src/device/cpu/toolchain.ts"
 import { Device } from "../src/device/device.ts"
-import { Activation, type AnyLaunch, type BufferRef } from "../src/device/kernel.ts"
+import { Activation, type AnyLaunch, type BufferRef, Precision } from "../src/device/kernel.ts"
 import { operandBytes } from "../src/device/operands.ts"
 
 interface Row {
@@ -28,7 +28,7 @@ const matmul = (m: number, n: number, k: number, transposeA = 0, transposeB = 0)
   launch: {
     kernel: "matmul",
     buffers: { a: at(0), b: at(1), out: at(2) },
-    integers: { m, n, k, transposeA, transposeB, accumulate: 0, activation: Activation.none },
+    integers: { m, n, k, transposeA, transposeB, accumulate: 0, activation: Activation.none, precision: Precision.f32 },
     reals: {}
   }
 })

@@ -24,3 +24,10 @@ export const parameter = <S extends Schema.Codec<unknown, unknown>>(
   value: S["Encoded"],
   description: string
 ) => schema.pipe(Schema.withDecodingDefaultKey(Effect.succeed(value))).annotateKey({ description })
+
+/** How matrix products are computed while a model is trained. */
+export const Precision = parameter(
+  Schema.Literals(["f32", "bf16"]),
+  "f32",
+  "of matrix products in training; bf16 rounds their factors to bfloat16, and weights, sums and optimizer stay f32"
+)

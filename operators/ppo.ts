@@ -23,7 +23,7 @@ import { ScoredCompletion } from "./answers.ts"
 import { CheckpointPort } from "./checkpoint.ts"
 import * as Order from "./order.ts"
 import * as Pace from "./pace.ts"
-import { NonNegative, Positive, PositiveInt, parameter, Share } from "./parameter.ts"
+import { NonNegative, Positive, PositiveInt, Precision, parameter, Share } from "./parameter.ts"
 import { score, sum } from "./scoring.ts"
 
 const optimizer: AdamW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, weightDecay: 0, maxNorm: 1, form: "tensorflow" }
@@ -43,6 +43,7 @@ export const PpoParams = Schema.Struct({
   klCoefficient: parameter(NonNegative, 0.15, "beta of the first round: reward lost per nat of KL from the reference"),
   klTarget: parameter(NonNegative, 6, "nats an answer that the adaptive coefficient aims at; 0 keeps beta fixed"),
   klHorizon: parameter(Positive, 10000, "answers over which beta adapts"),
+  precision: Precision,
   seed: parameter(Schema.Int, 1, "of the order of the answers")
 })
 
@@ -68,6 +69,7 @@ export const ppo = Operator.make("ppo", {
     const initial = policy.weights.config.scalarHead
       ? policy.weights
       : withScalarHead(policy.weights, "value", params.seed)
+    const { precision } = params
     const heads = { language: true, scalar: true, temperature: params.temperature }
     const sequences = answers.map((row) => AnswerSequence.join(row.promptTokens, row.answerTokens))
     const saved = yield* stage.resume(CheckpointPort)
@@ -75,12 +77,12 @@ export const ppo = Operator.make("ppo", {
     // What the policy was before its first update is scored anew, so that a stage that goes on sees the same values.
     const scored = (session: Session.Session) => score(session, sequences, heads)
     const { old, session } = Option.isNone(saved)
-      ? yield* Effect.flatMap(Session.make(initial, policy.optimizer), (session) =>
+      ? yield* Effect.flatMap(Session.make(initial, { state: policy.optimizer, precision }), (session) =>
           Effect.map(scored(session), (old) => ({ old, session }))
         )
       : {
-          old: yield* Effect.scoped(Effect.flatMap(Session.make(initial), scored)),
-          session: yield* Session.make(saved.value.value.weights, saved.value.value.optimizer)
+          old: yield* Effect.scoped(Effect.flatMap(Session.make(initial, { precision }), scored)),
+          session: yield* Session.make(saved.value.value.weights, { state: saved.value.value.optimizer, precision })
         }
     const estimates = answers.map((row, i) => {
       const rewards = tokenRewards(row.logProbabilities, row.referenceLogProbabilities, row.reward, beta)

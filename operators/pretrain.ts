@@ -15,7 +15,7 @@ import { Stage } from "../src/operator/stage.ts"
 import * as Table from "../src/table/index.ts"
 import { type Checkpoint, CheckpointPort } from "./checkpoint.ts"
 import * as Pace from "./pace.ts"
-import { NonNegative, Positive, PositiveInt, parameter, Share } from "./parameter.ts"
+import { NonNegative, Positive, PositiveInt, Precision, parameter, Share } from "./parameter.ts"
 import { ReportPort } from "./report.ts"
 import { TokenSequence } from "./rows.ts"
 import { TokenizerPort } from "./tokenizer/port.ts"
@@ -39,6 +39,7 @@ export const PretrainParams = Schema.Struct({
     64,
     "windows of validation text that losses are measured on, from its start; 0: all of it"
   ),
+  precision: Precision,
   seed: parameter(Schema.Int, 1, "of the initial weights and the order of the data")
 })
 
@@ -79,7 +80,10 @@ export const pretrain = Operator.make("pretrain", {
     const saved = yield* stage.resume(CheckpointPort)
     const start = Option.isSome(saved) ? saved.value : undefined
     const weights = start?.value.weights ?? (yield* initializeInTurns(config, params.seed))
-    const session = yield* Session.make(weights, start?.value.optimizer)
+    const session = yield* Session.make(weights, {
+      state: start?.value.optimizer,
+      precision: params.precision
+    })
     const limit = params.validationWindows === 0 ? Number.POSITIVE_INFINITY : params.validationWindows
     const windows = Windows.consecutive(validation.tokens, params.batch, params.context, limit)
     const validate = Effect.gen(function* () {

@@ -19,7 +19,7 @@ import { Ranking } from "./answers.ts"
 import { CheckpointPort } from "./checkpoint.ts"
 import * as Order from "./order.ts"
 import * as Pace from "./pace.ts"
-import { NonNegative, Positive, PositiveInt, parameter } from "./parameter.ts"
+import { NonNegative, Positive, PositiveInt, Precision, parameter } from "./parameter.ts"
 import { ReportPort } from "./report.ts"
 import { score } from "./scoring.ts"
 import { encoding } from "./tokenizer/encoding.ts"
@@ -74,6 +74,7 @@ export const trainReward = Operator.make("reward", {
       0.1,
       "share of the prompts whose pairs accuracy is measured on and that are not trained on"
     ),
+    precision: Precision,
     seed: parameter(Schema.Int, 1, "of the head's initial weights and the order of the data")
   }),
   inputs: { checkpoint: CheckpointPort, rankings: Table.of(Ranking) },
@@ -114,10 +115,10 @@ export const trainReward = Operator.make("reward", {
 
     const saved = yield* stage.resume(CheckpointPort)
     const start = Option.isSome(saved) ? saved.value : undefined
-    const session = yield* Session.make(
-      start?.value.weights ?? withScalarHead(weights, "reward", params.seed),
-      start?.value.optimizer
-    )
+    const session = yield* Session.make(start?.value.weights ?? withScalarHead(weights, "reward", params.seed), {
+      state: start?.value.optimizer,
+      precision: params.precision
+    })
     const first = start?.step ?? 0
     const steps = params.epochs * Math.floor(train.length / params.batch)
     const rowsOf = Order.rowsOfStep(train.length, params.batch, params.seed)

@@ -17,7 +17,7 @@ import { Demonstration } from "./answers.ts"
 import { CheckpointPort } from "./checkpoint.ts"
 import * as Order from "./order.ts"
 import * as Pace from "./pace.ts"
-import { NonNegative, Positive, PositiveInt, parameter } from "./parameter.ts"
+import { NonNegative, Positive, PositiveInt, Precision, parameter } from "./parameter.ts"
 import { ReportPort } from "./report.ts"
 import { encoding } from "./tokenizer/encoding.ts"
 
@@ -40,6 +40,7 @@ export const sft = Operator.make("sft", {
       "error",
       "what becomes of a demonstration longer than the context; how many were dropped is reported"
     ),
+    precision: Precision,
     seed: parameter(Schema.Int, 1, "of the order of the data")
   }),
   inputs: { checkpoint: CheckpointPort, demonstrations: Table.of(Demonstration) },
@@ -80,7 +81,10 @@ export const sft = Operator.make("sft", {
     }
     const saved = yield* stage.resume(CheckpointPort)
     const start = Option.isSome(saved) ? saved.value : undefined
-    const session = yield* Session.make(start?.value.weights ?? weights, start?.value.optimizer)
+    const session = yield* Session.make(start?.value.weights ?? weights, {
+      state: start?.value.optimizer,
+      precision: params.precision
+    })
     const evaluate = Effect.gen(function* () {
       let sum = 0
       let count = 0

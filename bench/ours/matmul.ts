@@ -1,7 +1,7 @@
 /** One product of two square matrices on the CPU device. */
 import * as Effect from "effect/Effect"
 import { Device } from "../../src/device/device.ts"
-import { Activation, type AnyLaunch } from "../../src/device/kernel.ts"
+import { Activation, type AnyLaunch, Precision } from "../../src/device/kernel.ts"
 import type { MatmulSpec, Open } from "./work.ts"
 
 export const matmul: Open<MatmulSpec> = Effect.fnUntraced(function* ({ size }) {
@@ -20,7 +20,8 @@ export const matmul: Open<MatmulSpec> = Effect.fnUntraced(function* ({ size }) {
       transposeA: 0,
       transposeB: 0,
       accumulate: 0,
-      activation: Activation.none
+      activation: Activation.none,
+      precision: Precision.f32
     },
     reals: {}
   }

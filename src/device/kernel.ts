@@ -17,6 +17,12 @@ interface KernelShape {
 /** Values of the `activation` integer of `matmul`. */
 export const Activation = { none: 0, gelu: 1, geluGradient: 2 } as const
 
+/**
+ * Values of the `precision` integer of matrix products: bf16 rounds the elements of both factors to bfloat16 (8 bits of mantissa, to nearest,
+ * ties to even) and sums their products as f32 does. What is read and written stays `real`.
+ */
+export const Precision = { f32: 0, bf16: 1 } as const
+
 export const kernels = {
   /** out[count] = value */
   fill: { buffers: ["out"], integers: ["count"], reals: ["value"] },
@@ -56,7 +62,7 @@ export const kernels = {
    */
   matmul: {
     buffers: ["a", "b", "bias?", "residual?", "pre?", "slope?", "out"],
-    integers: ["m", "n", "k", "transposeA", "transposeB", "accumulate", "activation"],
+    integers: ["m", "n", "k", "transposeA", "transposeB", "accumulate", "activation", "precision"],
     reals: []
   },
   /** out = gelu(x), slope = gelu'(x), the same bits as in matmul; slope may be x */
@@ -85,7 +91,7 @@ export const kernels = {
    */
   lmHead: {
     buffers: ["x", "table", "targets", "logProbability", "entropy?", "logSumExp"],
-    integers: ["rows", "width", "vocabulary"],
+    integers: ["rows", "width", "vocabulary", "precision"],
     reals: ["inverseTemperature"]
   },
   /**
@@ -94,13 +100,13 @@ export const kernels = {
    */
   lmHeadGradient: {
     buffers: ["x", "table", "targets", "logSumExp", "entropy?", "dLogProbability", "dEntropy?", "dx", "dTable"],
-    integers: ["rows", "width", "vocabulary"],
+    integers: ["rows", "width", "vocabulary", "precision"],
     reals: ["inverseTemperature"]
   },
   /** lmHead and lmHeadGradient in one pass over the logits, for a dLogProbability known beforehand (cross-entropy) */
   lmHeadLoss: {
     buffers: ["x", "table", "targets", "dLogProbability", "logProbability", "dx", "dTable"],
-    integers: ["rows", "width", "vocabulary"],
+    integers: ["rows", "width", "vocabulary", "precision"],
     reals: ["inverseTemperature"]
   },
   /** out[rows] = x[rows,width] . weight[width] + bias[1] */

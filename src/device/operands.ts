@@ -5,7 +5,15 @@
  * @since 0.1.0
  */
 import type { Real } from "./device.ts"
-import { Activation, type AnyLaunch, type BufferRef, type KernelName, kernels, type Launch } from "./kernel.ts"
+import {
+  Activation,
+  type AnyLaunch,
+  type BufferRef,
+  type KernelName,
+  kernels,
+  type Launch,
+  Precision
+} from "./kernel.ts"
 
 type Names<K extends KernelName> = (typeof kernels)[K]["buffers"][number]
 type Plain<Name extends string> = Name extends `${infer N}?` ? N : Name
@@ -175,6 +183,7 @@ const ranges: Record<string, readonly [least: number, most: number]> = {
   transposeB: [0, 1],
   accumulate: [0, 1],
   activation: [0, Activation.geluGradient],
+  precision: [0, Precision.bf16],
   form: [0, 1],
   context: [0, 2 ** 31 - 1],
   decayCount: [0, Number.MAX_SAFE_INTEGER],

@@ -10,7 +10,7 @@
 import { createHash } from "node:crypto"
 import * as Effect from "effect/Effect"
 import type { DeviceError, DeviceShape } from "./device.ts"
-import { Activation, type AnyLaunch, type BufferRef, type KernelName, type Launch } from "./kernel.ts"
+import { Activation, type AnyLaunch, type BufferRef, type KernelName, type Launch, Precision } from "./kernel.ts"
 import { operandBytes } from "./operands.ts"
 import { philox, uniform } from "./philox.ts"
 
@@ -45,7 +45,13 @@ const layouts = [
   { transposeA: 1, transposeB: 1, accumulate: 0 }
 ]
 
-const matmuls = shapes.flatMap((shape) => [
+/** All in f32, and the last also in bf16. */
+const inPrecisions = <S extends object>(sizes: ReadonlyArray<S>) => [
+  ...sizes.map((size) => ({ ...size, precision: Precision.f32 })),
+  { ...sizes.at(-1)!, precision: Precision.bf16 }
+]
+
+const matmuls = inPrecisions(shapes).flatMap((shape) => [
   ...layouts.map((layout) =>
     one("matmul", { ...shape, ...layout, activation: Activation.none }, {}, [
       "pre",
@@ -66,11 +72,11 @@ const attentions = [
   { batch: 2, length: 70, heads: 2, headWidth: 32 },
   { batch: 1, length: 130, heads: 1, headWidth: 64 }
 ]
-const heads = [
+const heads = inPrecisions([
   { rows: 1, width: 32, vocabulary: 50 },
   { rows: 9, width: 48, vocabulary: 259 },
   { rows: 70, width: 64, vocabulary: 1100 }
-]
+])
 const adam = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8 }
 
 /** What is run, in this order. */

@@ -6,10 +6,16 @@
  *
  * @since 0.1.0
  */
-import { type KernelName, kernels, type Launch } from "../device/kernel.ts"
+import { type KernelName, kernels, type Launch, type Precision as Precisions } from "../device/kernel.ts"
 import { placed, size, type Tensor } from "./tensor.ts"
 
 type Operands<Refs> = { readonly [N in keyof Refs]: Tensor | Extract<Refs[N], undefined> }
+
+/**
+ * How matrix products are computed: "bf16" rounds both factors to bfloat16 and sums in f32. Weights, gradients, optimizer state, layernorm,
+ * attention and loss are f32 always.
+ */
+export type Precision = keyof typeof Precisions
 
 /** A launch whose operands are tensors. */
 export interface TensorLaunch<K extends KernelName = KernelName> {
@@ -41,6 +47,8 @@ export interface Graph {
   /** The tensor, or the same made again. */
   readonly again: (tensor: Tensor) => Tensor
   readonly recompute: boolean
+  /** Of the matrix products and their gradients. */
+  readonly precision: Precision
   /** Adds a contribution to a tensor's gradient; the first one becomes it. */
   readonly contribute: (tensor: Tensor, contribution: Tensor) => void
   readonly backward: () => void
@@ -50,7 +58,13 @@ export interface Graph {
  * An empty graph. `recompute` (default false): operations keep less for the backward pass and make it again there (Chen et al. 2016), with
  * the same bits.
  */
-export const make = ({ recompute = false }: { readonly recompute?: boolean } = {}): Graph => {
+export const make = ({
+  precision = "f32",
+  recompute = false
+}: {
+  readonly precision?: Precision
+  readonly recompute?: boolean
+} = {}): Graph => {
   const launches: Array<TensorLaunch> = []
   const tape: Array<() => void> = []
   const gradients = new Map<Tensor, Tensor>()
@@ -76,6 +90,7 @@ export const make = ({ recompute = false }: { readonly recompute?: boolean } = {
     gradient: (tensor) =>
       tensor.memory === "weights" ? placed("gradients", tensor.offset!, tensor.shape) : gradients.get(tensor),
     recompute,
+    precision,
     remakable: (tensor, remake) => {
       let made: Tensor | undefined
       if (recompute) remakes.set(tensor, () => (made ??= remake()))

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { Activation } from "../device/kernel.ts"
+import { Activation, Precision } from "../device/kernel.ts"
 import type { Graph } from "./graph.ts"
 import type { Tensor } from "./tensor.ts"
 
@@ -86,6 +86,7 @@ export const linear = (
 ) => {
   const { rows, width: k } = rowsAndWidth(x)
   const n = weight.shape[1]!
+  const precision = Precision[graph.precision]
   const out = graph.tensor([rows, n])
   const gelu = options.gelu === true
   // The slope; where things are recomputed, what it and the output are made of.
@@ -108,7 +109,8 @@ export const linear = (
       transposeA: 0,
       transposeB: 0,
       accumulate: 0,
-      activation: gelu ? Activation.gelu : Activation.none
+      activation: gelu ? Activation.gelu : Activation.none,
+      precision
     },
     {}
   )
@@ -118,7 +120,7 @@ export const linear = (
     graph.emit(
       "matmul",
       { a: graph.again(x), b: dOut, out: graph.gradient(weight)! },
-      { m: k, n, k: rows, transposeA: 1, transposeB: 0, accumulate: 1, activation: Activation.none },
+      { m: k, n, k: rows, transposeA: 1, transposeB: 0, accumulate: 1, activation: Activation.none, precision },
       {}
     )
     const xSlope = geluSlope.get(x)
@@ -133,7 +135,8 @@ export const linear = (
         transposeA: 0,
         transposeB: 1,
         accumulate: 0,
-        activation: xSlope === undefined ? Activation.none : Activation.geluGradient
+        activation: xSlope === undefined ? Activation.none : Activation.geluGradient,
+        precision
       },
       {}
     )
@@ -175,7 +178,7 @@ export const lmHead = (
   temperature: number
 ): LanguageModelHead => {
   const { rows, width } = rowsAndWidth(x)
-  const sizes = { rows, width, vocabulary: table.shape[0]! }
+  const sizes = { rows, width, vocabulary: table.shape[0]!, precision: Precision[graph.precision] }
   const scale = { inverseTemperature: 1 / temperature }
   const logProbability = graph.port([rows])
   const entropy = graph.port([rows])
@@ -205,7 +208,7 @@ export const lmHeadLoss = (graph: Graph, x: Tensor, table: Tensor, targets: Tens
   graph.emit(
     "lmHeadLoss",
     { x, table, targets, dLogProbability, logProbability, dx, dTable: graph.gradient(table)! },
-    { rows, width, vocabulary: table.shape[0]! },
+    { rows, width, vocabulary: table.shape[0]!, precision: Precision[graph.precision] },
     { inverseTemperature: 1 }
   )
   graph.contribute(x, dx)

@@ -55,9 +55,10 @@ export const languageModel = (
   config: ModelConfig,
   extent: Extent,
   real: Real,
+  precision: Graph.Precision = "f32",
   recompute: boolean = recomputes(config, extent, real)
 ) => {
-  const graph = Graph.make({ recompute })
+  const graph = Graph.make({ precision, recompute })
   const ports = { ...inputs(graph, extent), targets: graph.port([extent.batch * extent.length], "i32") }
   const model = trunk(graph, config, extent, ports, true)
   const head = operations.lmHeadLoss(graph, model.hidden, model.weight("wte.weight"), ports.targets)
@@ -76,8 +77,15 @@ export interface Heads {
  * Per-row statistics (log-probability, entropy, value), and, if `train`, the backward pass from the derivatives the host writes:
  * the launches before `forwardEnd` are the forward pass, those from it on the backward pass.
  */
-export const statistics = (config: ModelConfig, extent: Extent, heads: Heads, train: boolean, real: Real) => {
-  const graph = Graph.make({ recompute: train && recomputes(config, extent, real) })
+export const statistics = (
+  config: ModelConfig,
+  extent: Extent,
+  heads: Heads,
+  train: boolean,
+  real: Real,
+  precision: Graph.Precision = "f32"
+) => {
+  const graph = Graph.make({ precision, recompute: train && recomputes(config, extent, real) })
   const ports = inputs(graph, extent)
   const model = trunk(graph, config, extent, ports, train)
   const scalar = heads.scalar

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { Device, type DeviceError, type Executable, type Memory, type Real } from "../device/device.ts"
 import type { Batch } from "./batch.ts"
+import type { Precision } from "./graph.ts"
 import { invalid, layout, type ModelConfig, ModelError, type Weights } from "./model.ts"
 import type { AdamW, OptimizerState } from "./optimizer.ts"
 import { elementBytes, type Plan } from "./plan.ts"
@@ -70,11 +71,15 @@ export interface Session {
   readonly gradients: Effect.Effect<Reals, DeviceError>
 }
 
-/** Puts a model on the device. `state` (default: zeros, step 0) is the optimizer's. */
+/**
+ * Puts a model on the device. `state` (default: zeros, step 0) is the optimizer's; `precision` (default f32) is that of the losses' and
+ * statistics' programs, while generation is f32.
+ */
 export const make = Effect.fnUntraced(function* (
   weights: Weights,
-  state?: OptimizerState
+  options: { readonly state?: OptimizerState | undefined; readonly precision?: Precision | undefined } = {}
 ): Effect.fn.Return<Session, DeviceError | ModelError, Device | Scope.Scope> {
+  const { precision = "f32", state } = options
   const device = yield* Device
   const scope = yield* Effect.scope
   const { config } = weights
@@ -172,7 +177,7 @@ export const make = Effect.fnUntraced(function* (
     const { loaded, ports, run } = yield* cached(
       `languageModel ${batch.batch}x${batch.length}`,
       Effect.fnUntraced(function* () {
-        const { plan, ports } = Programs.languageModel(config, batch, device.real)
+        const { plan, ports } = Programs.languageModel(config, batch, device.real, precision)
         const loaded = yield* load(plan)
         yield* loaded.write(ports.positions, positions(batch))
         return { loaded, ports, run: (yield* loaded.executable("languageModel")).run }
@@ -195,7 +200,7 @@ export const make = Effect.fnUntraced(function* (
     cached(
       `statistics ${batch.batch}x${batch.length} ${JSON.stringify(heads)} ${train}`,
       Effect.fnUntraced(function* () {
-        const program = Programs.statistics(config, batch, heads, train, device.real)
+        const program = Programs.statistics(config, batch, heads, train, device.real, precision)
         const loaded = yield* load(program.plan)
         yield* loaded.write(program.ports.positions, positions(batch))
         const forward = yield* loaded.executable("forward", 0, program.forwardEnd)

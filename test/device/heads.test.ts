@@ -1,6 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { cpu } from "../../src/device/cpu/cpu.ts"
+import { Precision } from "../../src/device/kernel.ts"
 import { checkGradient, close, dot, random, run, sameBits, zeros } from "./launch.ts"
 
 interface Head {
@@ -75,7 +76,7 @@ const forward = ({ x, table, targets, rows, width, vocabulary, inverseTemperatur
   run(
     "lmHead",
     { x, table, targets, logProbability: zeros(rows), entropy: zeros(rows), logSumExp: zeros(rows) },
-    { rows, width, vocabulary },
+    { rows, width, vocabulary, precision: Precision.f32 },
     { inverseTemperature }
   )
 
@@ -91,7 +92,7 @@ const backward = Effect.fnUntraced(function* (
   return yield* run(
     "lmHeadGradient",
     { x, table, targets, logSumExp, entropy, dLogProbability, dEntropy, dx, dTable },
-    { rows, width, vocabulary },
+    { rows, width, vocabulary, precision: Precision.f32 },
     { inverseTemperature }
   )
 })
@@ -119,7 +120,7 @@ layer(cpu({ threads: 1, real: "f32" }))("heads in f32", (it) => {
         const bare = yield* run(
           "lmHead",
           { x, table, targets, logProbability: zeros(rows), logSumExp: zeros(rows) },
-          { rows, width, vocabulary },
+          { rows, width, vocabulary, precision: Precision.f32 },
           { inverseTemperature }
         )
         sameBits(bare.logProbability, actual.logProbability, "logProbability without entropy")
@@ -139,7 +140,7 @@ layer(cpu({ threads: 1, real: "f32" }))("heads in f32", (it) => {
         const loss = yield* run(
           "lmHeadLoss",
           { x, table, targets, dLogProbability, logProbability: zeros(rows), dx: random(9, x.length), dTable },
-          { rows, width, vocabulary },
+          { rows, width, vocabulary, precision: Precision.f32 },
           { inverseTemperature }
         )
         sameBits(loss.logProbability, actual.logProbability, "logProbability of lmHeadLoss")
@@ -241,7 +242,7 @@ layer(cpu({ threads: 1, real: "f64" }))("gradients of heads in f64", (it) => {
           dx: zeros(x.length),
           dTable: zeros(table.length)
         },
-        { rows, width, vocabulary },
+        { rows, width, vocabulary, precision: Precision.f32 },
         { inverseTemperature }
       )
       sameBits(one.dx, two.dx, "dx")

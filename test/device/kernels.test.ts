@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { cpu } from "../../src/device/cpu/cpu.ts"
 import { DeviceError } from "../../src/device/device.ts"
-import type { AnyLaunch } from "../../src/device/kernel.ts"
+import { type AnyLaunch, Precision } from "../../src/device/kernel.ts"
 import { checkLaunch, operandBytes } from "../../src/device/operands.ts"
 import { attempt, type Buffers, checkGradient, close, dot, random, run, sameBits, zeros } from "./launch.ts"
 
@@ -182,7 +182,7 @@ layer(cpu({ threads: 1, real: "f32" }))("kernels on rows, in f32", (it) => {
         yield* refused("embedding", buffers, t.sizes, {})
       }
       const head = { x: random(1, 16), table: random(2, 24), targets: Int32Array.of(1, 3) }
-      const shape = { rows: 2, width: 8, vocabulary: 3 }
+      const shape = { rows: 2, width: 8, vocabulary: 3, precision: Precision.f32 }
       const statistics = { logProbability: zeros(2), logSumExp: zeros(2) }
       yield* refused("lmHead", { ...head, ...statistics }, shape, { inverseTemperature: 1 })
       const loss = { dLogProbability: zeros(2), logProbability: zeros(2), dx: zeros(16), dTable: zeros(24) }

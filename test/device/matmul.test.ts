@@ -1,7 +1,7 @@
 import { layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { cpu } from "../../src/device/cpu/cpu.ts"
-import { Activation } from "../../src/device/kernel.ts"
+import { Activation, Precision } from "../../src/device/kernel.ts"
 import { checkGradient, close, dot, random, run, sameBits, zeros } from "./launch.ts"
 
 interface Shape {
@@ -57,7 +57,7 @@ layer(cpu({ threads: 1, real: "f32" }))("matmul in f32", (it) => {
         ] as const) {
           const shape = { m, n, k, transposeA, transposeB }
           const y = product(shape, a, b)
-          const plain = { ...shape, accumulate: 0, activation: Activation.none }
+          const plain = { ...shape, accumulate: 0, activation: Activation.none, precision: Precision.f32 }
           const out = random(5, m * n)
           close((yield* run("matmul", { a, b, out }, plain, {})).out, y, tolerance, "plain")
 
@@ -121,7 +121,7 @@ layer(cpu({ threads: 1, real: "f32" }))("matmul in f32", (it) => {
                 ...(activation === Activation.none ? { residual: residual.slice(0, m * n) } : {}),
                 out: zeros(m * n)
               },
-              { m, n, k, transposeA: 0, transposeB, accumulate: 0, activation },
+              { m, n, k, transposeA: 0, transposeB, accumulate: 0, activation, precision: Precision.f32 },
               {}
             )
           const whole = (yield* rows(64)).out
@@ -154,7 +154,16 @@ layer(cpu({ threads: 1, real: "f64" }))("gradients of gelu(a . b + bias) in f64"
     Effect.gen(function* () {
       const [m, n, k] = [9, 21, 13]
       const [a, b, bias, w] = [random(1, m * k), random(2, k * n, 0.5), random(3, n), random(4, m * n)]
-      const shape = { m, n, k, transposeA: 0, transposeB: 0, accumulate: 0, activation: Activation.gelu }
+      const shape = {
+        m,
+        n,
+        k,
+        transposeA: 0,
+        transposeB: 0,
+        accumulate: 0,
+        activation: Activation.gelu,
+        precision: Precision.f32
+      }
       const forward = (a: Float64Array, b: Float64Array, bias: Float64Array) =>
         run("matmul", { a, b, bias, slope: zeros(m * n), out: zeros(m * n) }, shape, {})
       const loss = (...x: Parameters<typeof forward>) => forward(...x).pipe(Effect.map(({ out }) => dot(out, w)))

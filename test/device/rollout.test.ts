@@ -1,7 +1,7 @@
 import { describe, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { cpu } from "../../src/device/cpu/cpu.ts"
-import { Activation } from "../../src/device/kernel.ts"
+import { Activation, Precision } from "../../src/device/kernel.ts"
 import { random, run, sameBits, zeros } from "./launch.ts"
 
 // Captured log-probabilities need both: a token's row in a decoding step, beside other sequences, and in a scoring pass, beside its own past.
@@ -58,7 +58,16 @@ describe("what a rollout captures equals what scoring finds, bit for bit", () =>
             run(
               "matmul",
               { a: a.slice(0, m * k), b, bias, out: zeros(m * n) },
-              { m, n, k, transposeA: 0, transposeB, accumulate: 0, activation: Activation.gelu },
+              {
+                m,
+                n,
+                k,
+                transposeA: 0,
+                transposeB,
+                accumulate: 0,
+                activation: Activation.gelu,
+                precision: Precision.f32
+              },
               {}
             )
           const { out } = yield* product(rows)
@@ -98,7 +107,7 @@ describe("what a rollout captures equals what scoring finds, bit for bit", () =>
           const scored = yield* run(
             "lmHead",
             { x, table, targets: Int32Array.from(drawn.ids), logProbability: zeros(batch), logSumExp: zeros(batch) },
-            { rows: batch, width, vocabulary },
+            { rows: batch, width, vocabulary, precision: Precision.f32 },
             { inverseTemperature: 1 / temperature }
           )
           const captured = Float64Array.from({ length: batch }, (_, b) => drawn.logProbability[2 * b + 1]!)

@@ -2,6 +2,7 @@
 import { layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { cpu } from "../../src/device/cpu/cpu.ts"
+import { Precision } from "../../src/device/kernel.ts"
 import { philox } from "../../src/device/philox.ts"
 import { random, run, zeros } from "./launch.ts"
 
@@ -15,7 +16,7 @@ layer(cpu({ threads: 2 }))("kernels stay inside their scratch", (it) => {
         [300, 32, 16384],
         [700, 24, 9000]
       ] as const) {
-        const sizes = { rows, width, vocabulary }
+        const sizes = { rows, width, vocabulary, precision: Precision.f32 }
         const given = {
           x: random(1, rows * width),
           table: random(2, vocabulary * width),
@@ -49,7 +50,8 @@ layer(cpu({ threads: 2 }))("kernels stay inside their scratch", (it) => {
           transposeA: d & 1,
           transposeB: (d >> 1) & 1,
           accumulate: (d >> 2) & 1,
-          activation: 0
+          activation: 0,
+          precision: (d >> 3) & 1
         }
         yield* run("matmul", { a: random(1, m * k), b: random(2, k * n), out: zeros(m * n) }, integers, {})
       }

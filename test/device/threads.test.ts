@@ -1,7 +1,7 @@
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { cpu } from "../../src/device/cpu/cpu.ts"
-import { Activation, type KernelName, type Launch } from "../../src/device/kernel.ts"
+import { Activation, type KernelName, type Launch, Precision } from "../../src/device/kernel.ts"
 import { type Buffers, random, run, sameBits, zeros } from "./launch.ts"
 
 /** A launch of each kernel with work for several threads, at sizes that are no multiple of anything. */
@@ -68,7 +68,16 @@ const cases: Cases = {
   ],
   matmul: [
     { a: x, b: random(7, width * vocabulary), bias: random(8, vocabulary), out: zeros(rows * vocabulary) },
-    { m: rows, n: vocabulary, k: width, transposeA: 0, transposeB: 0, accumulate: 0, activation: Activation.gelu },
+    {
+      m: rows,
+      n: vocabulary,
+      k: width,
+      transposeA: 0,
+      transposeB: 0,
+      accumulate: 0,
+      activation: Activation.gelu,
+      precision: Precision.f32
+    },
     {}
   ],
   gelu: [{ x: random(1, count), out: zeros(count), slope: zeros(count) }, { count }, {}],
@@ -87,7 +96,7 @@ const cases: Cases = {
   ],
   lmHead: [
     { x, table, targets: ids, logProbability: zeros(rows), entropy: zeros(rows), logSumExp: zeros(rows) },
-    { ...row, vocabulary },
+    { ...row, vocabulary, precision: Precision.bf16 },
     { inverseTemperature: 1.3 }
   ],
   lmHeadGradient: [
@@ -102,7 +111,7 @@ const cases: Cases = {
       dx: zeros(wide),
       dTable: random(9, vocabulary * width)
     },
-    { ...row, vocabulary },
+    { ...row, vocabulary, precision: Precision.bf16 },
     { inverseTemperature: 1.3 }
   ],
   lmHeadLoss: [
@@ -115,7 +124,7 @@ const cases: Cases = {
       dx: zeros(wide),
       dTable: random(9, vocabulary * width)
     },
-    { ...row, vocabulary },
+    { ...row, vocabulary, precision: Precision.bf16 },
     { inverseTemperature: 1 }
   ],
   scalarHead: [{ x, weight: perWidth(), bias: random(6, 1), out: zeros(rows) }, row, {}],
@@ -173,10 +182,46 @@ const cases: Cases = {
 
 /** Other shapes of the product take other ways through it. */
 const products = [
-  { m: 5, n: 3001, k: 517, transposeA: 0, transposeB: 0, accumulate: 0, activation: Activation.none },
-  { m: 5, n: 517, k: 300, transposeA: 0, transposeB: 1, accumulate: 0, activation: Activation.none },
-  { m: 517, n: 83, k: 331, transposeA: 1, transposeB: 0, accumulate: 1, activation: Activation.none },
-  { m: 37, n: 4133, k: 19, transposeA: 0, transposeB: 1, accumulate: 0, activation: Activation.none }
+  {
+    m: 5,
+    n: 3001,
+    k: 517,
+    transposeA: 0,
+    transposeB: 0,
+    accumulate: 0,
+    activation: Activation.none,
+    precision: Precision.f32
+  },
+  {
+    m: 5,
+    n: 517,
+    k: 300,
+    transposeA: 0,
+    transposeB: 1,
+    accumulate: 0,
+    activation: Activation.none,
+    precision: Precision.f32
+  },
+  {
+    m: 517,
+    n: 83,
+    k: 331,
+    transposeA: 1,
+    transposeB: 0,
+    accumulate: 1,
+    activation: Activation.none,
+    precision: Precision.bf16
+  },
+  {
+    m: 37,
+    n: 4133,
+    k: 19,
+    transposeA: 0,
+    transposeB: 1,
+    accumulate: 0,
+    activation: Activation.none,
+    precision: Precision.bf16
+  }
 ]
 
 const sameWhateverTheThreads = Effect.fnUntraced(function* <K extends KernelName>(

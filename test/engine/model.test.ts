@@ -176,7 +176,7 @@ describe("model", () => {
       const batch = ragged(tiny.vocabulary, [30, 17, 48, 5])
       const gradients = Effect.fnUntraced(function* (recompute: boolean) {
         const session = yield* Session.make(initialize(tiny, 2))
-        const { plan, ports } = Programs.languageModel(tiny, batch, session.real, recompute)
+        const { plan, ports } = Programs.languageModel(tiny, batch, session.real, "f32", recompute)
         const loaded = yield* session.load(plan)
         const rows = batch.batch * batch.length
         yield* loaded.write(
@@ -214,7 +214,7 @@ describe("model", () => {
       const straight = yield* steps(yield* Session.make(initialize(tiny, 1)), 20)
       const first = yield* Session.make(initialize(tiny, 1))
       const halfway = yield* steps(first, 10)
-      const second = yield* Session.make(halfway, yield* first.optimizerState)
+      const second = yield* Session.make(halfway, { state: yield* first.optimizerState })
       assert.deepStrictEqual((yield* steps(second, 10)).values, straight.values)
     }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 1 })))
   )

@@ -82,6 +82,7 @@ describe("ppo", () => {
             klCoefficient: beta,
             klTarget: 0,
             klHorizon: 1,
+            precision: "f32" as const,
             seed: 1
           }
           const scoredTable = Table.fromRows(ScoredCompletionRow, scored)

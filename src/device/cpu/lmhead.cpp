@@ -16,6 +16,7 @@ struct Head {
   const int32_t* targets;
   long rows, width, vocabulary;
   real inverseTemperature;
+  int precision;
   real *logProbability = nullptr, *entropy = nullptr, *logSumExp = nullptr;
   const real *dLogProbability = nullptr, *dEntropy = nullptr, *savedLogSumExp = nullptr, *savedEntropy = nullptr;
   real *dx = nullptr, *dTable = nullptr;
@@ -106,13 +107,17 @@ void head(Worker& worker, const Head& h) {
     copyRows([&](long i, long row) { memcpy(at(chunk.x) + i * h.width, h.x + row, rowBytes); });
     Gemm forward{x, h.table, logits, rows, h.vocabulary, h.width, h.width, h.width, h.vocabulary};
     forward.transposeB = true;
+    forward.precision = h.precision;
     gemm(worker, forward);
     forTasks(worker, rows, [&](long i) { headRow(h, index[i], logits + i * h.vocabulary); });
     if (h.dx == nullptr) continue;
-    gemm(worker, {logits, h.table, dx, rows, h.width, h.vocabulary, h.vocabulary, h.width, h.width});
+    Gemm back{logits, h.table, dx, rows, h.width, h.vocabulary, h.vocabulary, h.width, h.width};
+    back.precision = h.precision;
+    gemm(worker, back);
     Gemm table{logits, x, h.dTable, h.vocabulary, h.width, rows, h.vocabulary, h.width, h.width};
     table.transposeA = true;
     table.accumulate = true;
+    table.precision = h.precision;
     gemm(worker, table);
     copyRows([&](long i, long row) { memcpy(h.dx + row, dx + i * h.width, rowBytes); });
   }
@@ -128,7 +133,7 @@ Scratch headScratch(long rows, long width, long vocabulary) {
 #define HEAD(name)                                                                                                      \
   using namespace kernel_##name;                                                                                        \
   Head h{l.r(b_x), l.r(b_table), l.n(b_targets), l.integers[i_rows], l.integers[i_width], l.integers[i_vocabulary], \
-         real(l.reals[r_inverseTemperature])};
+         real(l.reals[r_inverseTemperature]), int(l.integers[i_precision])};
 #define HEAD_SCRATCH(name)                               \
   Scratch scratch_##name(const Launch& l, int) {         \
     using namespace kernel_##name;                       \

@@ -127,6 +127,25 @@ void finishAll(const Gemm& g, long i0, long rows, long j0, long width, const rea
   }
 }
 
+// To the nearest bfloat16, ties to even; an f64 is cut to as many bits of mantissa, and keeps its range.
+INLINE vec toBf16(vec x) {
+  typedef std::conditional_t<sizeof(real) == 4, uint32_t, uint64_t> word;
+  typedef word words __attribute__((vector_size(VECTOR_BYTES)));
+  constexpr int dropped = sizeof(real) == 4 ? 16 : 45;
+  words bits;
+  memcpy(&bits, &x, sizeof bits);
+  bits += ((bits >> dropped) & 1) + ((word(1) << (dropped - 1)) - 1);
+  bits &= ~((word(1) << dropped) - 1);
+  vec rounded;
+  memcpy(&rounded, &bits, sizeof rounded);
+  return x == x ? rounded : x;
+}
+
+// A number of packed elements, rounded up to whole vectors.
+void roundPacked(real* packed, long count) {
+  for (long i = 0; i < count; i += VL) store(packed + i, toBf16(load(packed + i)));
+}
+
 // What a product packs of op(b) between two barriers: whole blocks of `deep` rows of some columns.
 struct Piece {
   long n0, panels, width;  // its columns
@@ -149,10 +168,11 @@ struct Packing {
   }
   void run(long task) const {
     const long k = piece.k0 + task % blocks * piece.deep, depth = piece.depthAt(k);
-    const long j = task / blocks * group * NR, rest = piece.width - j;
+    const long j = task / blocks * group * NR, rest = piece.width - j, width = rest < group * NR ? rest : group * NR;
     real* const to = piece.blockAt(k) + j * depth;
     if (g.transposeB) packPanel(g, k, depth, piece.n0 + j, rest, to);
-    else packRows(g, k, depth, piece.n0 + j, rest < group * NR ? rest : group * NR, to);
+    else packRows(g, k, depth, piece.n0 + j, width, to);
+    if (g.precision == precision_bf16) roundPacked(to, roundUp(width, NR) * depth);
   }
 };
 
@@ -193,7 +213,7 @@ Scratch gemmScratch(long m, long n, long k) {
 }
 
 void gemm(Worker& worker, const Gemm& g) {
-  if (g.m <= narrowRows) return narrowGemm(worker, g);
+  if (g.m <= narrowRows && g.precision == precision_f32) return narrowGemm(worker, g);
   real* const ownA = reinterpret_cast<real*>(worker.ownScratch);
   const long deep = depthOf(g.k), columns = packedColumns(g.n), blocks = pieceElements / (columns * deep);
   const long most = (blocks < 1 ? 1 : blocks) * deep, depth = most < g.k ? most : g.k;
@@ -220,6 +240,7 @@ void gemm(Worker& worker, const Gemm& g) {
       for (long k = piece.k0; k < piece.end; k += deep) {
         const long thick = piece.depthAt(k);
         packA(g, k, thick, i0, rows, ownA);
+        if (g.precision == precision_bf16) roundPacked(ownA, roundUp(rows, MR) * thick);
         for (long p = from; p < to; p++) strip(g, i0, rows, ownA, piece.n0 + p * NR, piece.blockAt(k) + p * NR * thick, k, thick);
       }
     });
@@ -242,6 +263,7 @@ void run_matmul(const Launch& l, Worker& worker) {
   g.pre = l.r(b_pre);
   g.slope = l.r(b_slope);
   g.activation = int(l.integers[i_activation]);
+  g.precision = int(l.integers[i_precision]);
   gemm(worker, g);
 }
 Scratch scratch_matmul(const Launch& l, int) {

@@ -16,6 +16,7 @@ struct Gemm {
   real* pre = nullptr;
   real* slope = nullptr;
   int activation = activation_none;
+  int precision = precision_f32;
 };
 
 // All workers call it with the same operands; it ends with a barrier. Each element of the result is one chain of fused multiply-adds over k

@@ -18,7 +18,7 @@ import {
 import { cpus, homedir } from "node:os"
 import { delimiter, join } from "node:path"
 import { DeviceError, type Real } from "../device.ts"
-import { Activation, kernels } from "../kernel.ts"
+import { Activation, kernels, Precision } from "../kernel.ts"
 
 /** A C++ compiler: where it is, and the first line of its `--version`. */
 export interface Compiler {
@@ -47,12 +47,15 @@ export const generatedHeader = (): string => {
       `namespace kernel_${name} {${list("b_", buffers)}${list("i_", integers)}${list("r_", reals)} }`
   )
   const opcodes = Object.keys(kernels).map((name) => `op_${name}`)
-  const activations = Object.entries(Activation).map(([name, value]) => `activation_${name} = ${value}`)
+  const values = [
+    ...Object.entries(Activation).map(([name, value]) => `activation_${name} = ${value}`),
+    ...Object.entries(Precision).map(([name, value]) => `precision_${name} = ${value}`)
+  ]
   return [
     "#pragma once",
     ...spaces,
     `enum Opcode { ${opcodes.join(", ")}, op_count };`,
-    `enum { ${activations.join(", ")} };`,
+    `enum { ${values.join(", ")} };`,
     ""
   ].join("\n")
 }
