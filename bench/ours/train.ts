@@ -1,7 +1,7 @@
 /** A training step with the engine. */
 import * as Effect from "effect/Effect"
 import type { Batch } from "../../src/engine/batch.ts"
-import { initialize, ModelError } from "../../src/engine/model.ts"
+import { initialize } from "../../src/engine/model.ts"
 import { adamW } from "../../src/engine/optimizer.ts"
 import * as Session from "../../src/engine/session.ts"
 import { configOf, parameterCount } from "../models.ts"
@@ -9,11 +9,8 @@ import { type Open, randomTokens, type TrainSpec } from "./work.ts"
 
 export const train: Open<TrainSpec> = Effect.fnUntraced(function* (spec) {
   const { batch, context: length, vocabulary } = spec
-  if (spec.dtype === "bf16") {
-    return yield* new ModelError({ place: "dtype", message: "the engine has no bf16 compute yet" })
-  }
   const weights = initialize(configOf(spec), 1)
-  const session = yield* Session.make(weights)
+  const session = yield* Session.make(weights, { precision: spec.dtype })
   // The device has its own copy: this one is freed now, not when the collector next runs.
   if (weights.values.buffer instanceof ArrayBuffer) weights.values.buffer.transfer(0)
   const batches = Array.from({ length: 8 }, (_, i): Batch => {
