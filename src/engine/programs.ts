@@ -151,7 +151,9 @@ export const prefill = (config: ModelConfig, extent: Extent, capacity: number, r
     },
     false
   )
-  return { ports, plan: Plan.make(graph.launches, real) }
+  // Nobody wants what comes after the keys and values of the last layer.
+  const end = graph.launches.findLastIndex(({ kernel }) => kernel === "cacheWrite") + 1
+  return { ports, plan: Plan.make(graph.launches.slice(0, end), real) }
 }
 
 /** How the next token is drawn; `topK` 0 and `topP` 1 cut nothing, temperature 0 is argmax. */

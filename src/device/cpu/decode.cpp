@@ -71,16 +71,18 @@ void run_decodeAttention(const Launch& l, Worker& worker) {
     const real* row = l.r(b_qkv) + b * 3 * c + h * width;
     real* keys = l.r(b_keys) + task * width * capacity;
     real* values = l.r(b_values) + task * width * capacity;
-    for (long d = 0; d < width; d++) {
-      own.query[d] = row[d] * scale;
-      keys[d * capacity + position] = row[c + d];
-    }
+    for (long d = 0; d < width; d++) own.query[d] = row[d] * scale;
     memcpy(values + position * width, row + 2 * c, size_t(width) * sizeof(real));
 
     const long count = position + 1, whole = capacity / VL * VL;
-    const long scored = count < whole ? count : whole;
+    const long scored = position < whole ? position : whole;
     rowProduct(own.query, width, keys, capacity, (scored + VL - 1) / VL, own.scores);
-    if (count > whole) tailProduct(own.query, width, keys + whole, capacity, capacity - whole, own.tail, own.scores + whole);
+    if (position > whole) tailProduct(own.query, width, keys + whole, capacity, capacity - whole, own.tail, own.scores + whole);
+    // The new key is read where it comes from: in the cache, its score would wait for the stores of its elements.
+    vec newest{};
+    for (long d = 0; d < width; d++) newest = fused(splat(own.query[d]), splat(row[c + d]), newest);
+    own.scores[position] = newest[0];
+    for (long d = 0; d < width; d++) keys[d * capacity + position] = row[c + d];
     real top = own.scores[0];
     for (long j = 1; j < count; j++) top = own.scores[j] > top ? own.scores[j] : top;
     vec sum{};

@@ -74,28 +74,34 @@ void panel(const Gemm& g, long j, long width, real* packed) {
   finish(g, 0, g.m, j, width, sums, NR);
 }
 
-// Up to three rows leave registers for several panels, and their sums need nothing packed.
+// Up to three rows leave registers for several panels. Nothing is packed but the transpose of b, a piece at a time.
 template <int ROWS, int PANELS>
 void wide(Worker& worker, const Gemm& g) {
-  constexpr long columns = PANELS * NR;
+  constexpr long columns = PANELS * NR, piece = depthAtOnce / PANELS;
   real* packed = reinterpret_cast<real*>(worker.ownScratch);
   forTasks(worker, divideUp(g.n, columns), [&](long task) {
     const long from = task * columns;
-    if (from + columns <= g.n) {
-      alignas(64) real sums[ROWS * columns];
-      tile<ROWS, PANELS * NV>(g.a, g.strideA, 1, g.b + from, g.strideB, g.k, sums, columns, true);
-      return finish(g, 0, ROWS, from, columns, sums, columns);
+    if (from + columns > g.n) {
+      for (long j = from; j < g.n; j += NR) panel(g, j, g.n - j < NR ? g.n - j : NR, packed);
+      return;
     }
-    for (long j = from; j < g.n; j += NR) panel(g, j, g.n - j < NR ? g.n - j : NR, packed);
+    alignas(64) real sums[ROWS * columns];
+    if (!g.transposeB) tile<ROWS, PANELS * NV>(g.a, g.strideA, 1, g.b + from, g.strideB, g.k, sums, columns, true);
+    for (long k = 0; g.transposeB && k < g.k; k += piece) {
+      const long depth = g.k - k < piece ? g.k - k : piece;
+      transpose(g.b + from * g.strideB + k, g.strideB, columns, depth, packed, columns);
+      tile<ROWS, PANELS * NV>(g.a + k, g.strideA, 1, packed, columns, depth, sums, columns, k == 0);
+    }
+    finish(g, 0, ROWS, from, columns, sums, columns);
   });
 }
 
 }  // namespace
 
 void narrowGemm(Worker& worker, const Gemm& g) {
-  if (g.m <= 3 && !g.transposeA && !g.transposeB && !g.accumulate)
+  if (g.m <= 3 && !g.transposeA && !g.accumulate)
     return (g.m == 1 ? wide<1, 4> : g.m == 2 ? wide<2, 2> : wide<3, 2>)(worker, g);
   real* packed = reinterpret_cast<real*>(worker.ownScratch);
   forTasks(worker, divideUp(g.n, NR), [&](long task) { panel(g, task * NR, g.n - task * NR < NR ? g.n - task * NR : NR, packed); });
 }
-Scratch narrowScratch(long k) { return {0, uint64_t((k < depthAtOnce ? k : depthAtOnce) * NR) * sizeof(real)}; }
+Scratch narrowScratch(long) { return {0, uint64_t(depthAtOnce * NR) * sizeof(real)}; }
