@@ -8,6 +8,9 @@ import { trial } from "./race.ts"
 import { type Expected, openPeer, type Side } from "./sides.ts"
 import { WorkerError } from "./worker.ts"
 
+/** Seconds that a process may take to start, beyond its work. */
+const startSeconds = 15
+
 /** One way for a peer to do the work. */
 export interface Variant {
   readonly name: string
@@ -22,8 +25,8 @@ export interface Fastest {
 }
 
 /**
- * Fails if no variant works, with what the last one said. `hopeless` (default: never): if the first takes longer than this, in seconds,
- * the others are not tried.
+ * Fails if no variant works, with what the last one said. `hopeless` (default: never): a variant whose step
+ * takes longer than this, in seconds, is given up before it is done, and the ones after it are not tried.
  */
 export const fastest = Effect.fnUntraced(function* (
   name: string,
@@ -36,16 +39,21 @@ export const fastest = Effect.fnUntraced(function* (
   const tried: Record<string, number> = {}
   let best: { readonly side: Side; readonly seconds: number; readonly scope: Scope.Closeable } | undefined
   let problem = new WorkerError({ side: name, message: "no variant was named" })
+  // A trial does the work at least twice.
+  const limit = Math.min(startSeconds + 2 * hopeless, 3600)
   for (const variant of variants) {
+    const late = new WorkerError({ side: name, message: `${variant.name} was not done after ${limit.toFixed(0)} s` })
     const scope = yield* Scope.fork(parent)
     const made = yield* openPeer(name, variant.name, peer, variant.request, expected).pipe(
       Effect.flatMap(trial),
       Effect.provideService(Scope.Scope, scope),
+      Effect.timeoutOrElse({ duration: `${limit} seconds`, orElse: () => Effect.fail(late) }),
       Effect.result
     )
     if (Result.isFailure(made)) {
       problem = made.failure
       yield* Scope.close(scope, Exit.void)
+      if (problem === late) break
       continue
     }
     const { seconds, side } = made.success
