@@ -24,7 +24,7 @@ const helpOf = async (...path: ReadonlyArray<string>): Promise<HelpDoc> => {
 }
 
 const view = { columns: 80, style: styleOf(false) }
-const commands = ["run", "plan", "status", "lineage", "generate", "show", "doctor"]
+const commands = ["run", "plan", "status", "lineage", "generate", "show", "gc", "pin", "fsck", "reindex", "doctor"]
 
 test("the first page names every command, each with a sentence", async () => {
   const text = helpLines(await helpOf(), view).join("\n")
@@ -40,5 +40,5 @@ test.each(commands)("help of %s fits in 80 columns and describes every flag", as
     expect(flag.description._tag, flag.name).toBe("Some")
     expect(lines.join("\n")).toContain(`--${flag.name}`)
   }
-  if (["run", "plan", "doctor"].includes(command)) expect(lines.join(" ")).toContain("Exit code:")
+  if (["run", "plan", "fsck", "doctor"].includes(command)) expect(lines.join(" ")).toContain("Exit code:")
 })

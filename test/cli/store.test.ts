@@ -1,0 +1,72 @@
+/** `gc`, `pin`, `fsck` and `reindex` as a person types them. */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { counting, Folder } from "./command-line.ts"
+
+describe("commands that care for a store", () => {
+  let folder: Folder
+  beforeAll(async () => {
+    folder = new Folder()
+    const { code, errors } = await folder.start(["run", counting])
+    assert.strictEqual(code, 0, errors)
+  })
+  afterAll(() => folder.remove())
+
+  const json = async (...args: ReadonlyArray<string>) => {
+    const { code, errors, out } = await folder.start([...args, "--json"])
+    assert.strictEqual(code, 0, errors)
+    return JSON.parse(out)
+  }
+  const blobs = () =>
+    fs
+      .readdirSync(path.join(folder.root, ".ptmflow/objects"), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => path.join(entry.parentPath, entry.name))
+
+  it("gc --dry-run says what would go and removes nothing; a pin keeps all; without it all goes", async () => {
+    const before = blobs().length
+    const dry = await json("gc", "--keep", "0", "--grace", "0s", "--dry-run")
+    assert.strictEqual(dry.removed.length, before)
+    assert.strictEqual(blobs().length, before)
+    const { run } = await json("pin", "newest")
+    const kept = await json("gc", "--keep", "0", "--grace", "0s")
+    assert.deepStrictEqual(kept, {
+      dryRun: false,
+      roots: [{ run, pipeline: "counting", why: "pinned" }],
+      kept: before,
+      removed: []
+    })
+    await json("pin", run, "--remove")
+    const said = await folder.start(["gc", "--keep", "0", "--grace", "0s"])
+    assert.match(said.out, /^kept 0 blobs of 0 runs: .*\nremoved \S+ k?B: \d+ blobs?\n$/)
+    assert.strictEqual(blobs().length, 0)
+    const wrong = await folder.start(["gc", "--grace", "soon"])
+    assert.strictEqual(wrong.code, 1)
+    assert.include(wrong.errors, "a number and a unit")
+    assert.strictEqual((await folder.start(["run", counting])).code, 0)
+    assert.strictEqual(blobs().length, before)
+  })
+
+  it("fsck exits with 1 until what it found is repaired", async () => {
+    const [file] = blobs()
+    fs.chmodSync(file!, 0o644)
+    const bytes = fs.readFileSync(file!)
+    bytes[0]! ^= 4
+    fs.writeFileSync(file!, bytes)
+    assert.strictEqual((await folder.start(["fsck", "--quick"])).code, 0)
+    const found = await folder.start(["fsck"])
+    assert.strictEqual(found.code, 1)
+    assert.include(found.out, "its bytes have another digest")
+    assert.include(found.out, "fsck --repair")
+    assert.strictEqual((await folder.start(["fsck", "--repair"])).code, 0)
+    assert.strictEqual((await folder.start(["run", counting])).code, 0)
+    const { problems } = await json("fsck")
+    assert.deepStrictEqual(problems, [])
+  })
+
+  it("reindex counts the stages", async () => {
+    const { stages } = await json("reindex")
+    assert.isAbove(stages, 0)
+  })
+})
