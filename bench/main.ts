@@ -7,6 +7,7 @@ import { availableParallelism } from "node:os"
 import { dirname } from "node:path"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Cause from "effect/Cause"
 import * as Argument from "effect/cli/Argument"
 import * as CliConfig from "effect/cli/CliConfig"
 import * as Command from "effect/cli/Command"
@@ -137,6 +138,7 @@ const bench = Command.make(
 
 Command.runWith(bench, { version: "" })(process.argv.slice(2)).pipe(
   Effect.tapError((error) => (error._tag === "ShowHelp" ? Effect.void : say(error.message))),
+  Effect.tapDefect((defect) => say(Cause.pretty(Cause.die(defect)))),
   Effect.provide(Layer.mergeAll(NodeServices.layer, CliConfig.layer({ builtIns: [GlobalFlag.Help] }))),
   (program) => NodeRuntime.runMain(program, { disableErrorReporting: true })
 )
