@@ -119,7 +119,7 @@ export const changedSources = (
   store: Store["Service"]
 ): Effect.Effect<ReadonlyArray<string>, StoreError> =>
   Effect.map(
-    Effect.filter(stage.files.entries(), ([index, file]) =>
+    Effect.filter([...stage.files.entries()], ([index, file]) =>
       store.files.digest(file.path).pipe(
         Effect.map(({ digest }) => digest !== stage.recipe.sources[index]!.digest),
         Effect.catch((error) => (error.reason === "lost" ? Effect.succeed(true) : Effect.fail(error)))
