@@ -31,8 +31,8 @@ type Edit =
   | { readonly kind: "param"; readonly node: number; readonly param: number }
   | { readonly kind: "rewire"; readonly node: number; readonly left: number }
   | { readonly kind: "lose"; readonly node: number }
-  /** The computation of a node fails, in this run. */
-  | { readonly kind: "fail"; readonly node: number }
+  /** The computation of a node, new where it has a parameter, fails in this run. */
+  | { readonly kind: "fail"; readonly node: number; readonly param: number }
   /** The process of this run dies at a change of the disk. */
   | { readonly kind: "kill"; readonly at: number }
 
@@ -47,7 +47,7 @@ const editOf: fc.Arbitrary<Edit> = fc.oneof(
   fc.record({ kind: fc.constant("param" as const), node: fc.nat(), param: fc.nat(3) }),
   fc.record({ kind: fc.constant("rewire" as const), node: fc.nat(), left: fc.nat() }),
   fc.record({ kind: fc.constant("lose" as const), node: fc.nat() }),
-  fc.record({ kind: fc.constant("fail" as const), node: fc.nat() }),
+  fc.record({ kind: fc.constant("fail" as const), node: fc.nat(), param: fc.integer({ min: 4, max: 99 }) }),
   fc.record({ kind: fc.constant("kill" as const), at: fc.nat(150) })
 )
 
@@ -102,7 +102,7 @@ const sourcesOf = (node: Node, index: number): ReadonlyArray<number> => {
 const edited = (nodes: ReadonlyArray<Node>, edit: Edit): ReadonlyArray<Node> => {
   if (edit.kind === "kill") return nodes
   const at = edit.node % nodes.length
-  if (edit.kind === "param") return nodes.with(at, { ...nodes[at]!, param: edit.param })
+  if (edit.kind === "param" || edit.kind === "fail") return nodes.with(at, { ...nodes[at]!, param: edit.param })
   return edit.kind === "rewire" ? nodes.with(at, { ...nodes[at]!, left: edit.left }) : nodes
 }
 
