@@ -48,7 +48,7 @@ const editOf: fc.Arbitrary<Edit> = fc.oneof(
   fc.record({ kind: fc.constant("rewire" as const), node: fc.nat(), left: fc.nat() }),
   fc.record({ kind: fc.constant("lose" as const), node: fc.nat() }),
   fc.record({ kind: fc.constant("fail" as const), node: fc.nat(), param: fc.integer({ min: 4, max: 99 }) }),
-  fc.record({ kind: fc.constant("kill" as const), at: fc.nat(150) })
+  fc.record({ kind: fc.constant("kill" as const), at: fc.nat(60) })
 )
 
 const operatorOf = (node: Node, index: number) => (index === 0 ? "constant" : node.operator)
