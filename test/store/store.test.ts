@@ -262,7 +262,7 @@ describe("leases", () => {
         Effect.gen(function* () {
           yield* store.lease("key", ({ pid }) => Effect.sync(() => waited.push(pid)))
           most = Math.max(most, ++now)
-          yield* Effect.sleep(2)
+          yield* Effect.sleep(100)
           now--
         })
       )
