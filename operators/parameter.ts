@@ -18,6 +18,11 @@ export const Positive = Schema.Number.check(Schema.isGreaterThan(0))
 /** A number from 0 to 1. */
 export const Share = Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
 
+/** A number between 0 and 1, neither of them included. */
+export const Part = Schema.Number.check(
+  Schema.isBetween({ minimum: 0, maximum: 1, exclusiveMinimum: true, exclusiveMaximum: true })
+)
+
 /** A parameter that may be left out: it then is `value`. */
 export const parameter = <S extends Schema.Codec<unknown, unknown>>(
   schema: S,

@@ -82,7 +82,8 @@ export const pretrain = Operator.make("pretrain", {
     const weights = start?.value.weights ?? (yield* initializeInTurns(config, params.seed))
     const session = yield* Session.make(weights, {
       state: start?.value.optimizer,
-      precision: params.precision
+      precision: params.precision,
+      own: start === undefined
     })
     const limit = params.validationWindows === 0 ? Number.POSITIVE_INFINITY : params.validationWindows
     const windows = Windows.consecutive(validation.tokens, params.batch, params.context, limit)

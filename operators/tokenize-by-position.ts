@@ -9,7 +9,7 @@ import * as Stream from "effect/Stream"
 import * as Operator from "../src/operator/operator.ts"
 import { Stage } from "../src/operator/stage.ts"
 import * as Table from "../src/table/index.ts"
-import { parameter } from "./parameter.ts"
+import { Part, parameter } from "./parameter.ts"
 import { Document, TokenSequence } from "./rows.ts"
 import { encoding } from "./tokenizer/encoding.ts"
 import { TokenizerPort } from "./tokenizer/port.ts"
@@ -44,11 +44,7 @@ const piecesOf = (document: Document, cut: number): ReadonlyArray<Piece> => {
 export const tokenizeByPosition = Operator.make("tokenize-by-position", {
   description: "Encodes documents as one text, its end kept for validation",
   params: Schema.Struct({
-    validationFraction: parameter(
-      Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1, exclusiveMinimum: true, exclusiveMaximum: true })),
-      0.1,
-      "share of the characters, at the end of the text, kept for validation"
-    )
+    validationFraction: parameter(Part, 0.1, "share of the characters, at the end of the text, kept for validation")
   }),
   inputs: { documents: Table.of(Document), tokenizer: TokenizerPort },
   outputs: { train: Table.of(TokenSequence), validation: Table.of(TokenSequence) },

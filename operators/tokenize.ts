@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream"
 import * as Operator from "../src/operator/operator.ts"
 import { Stage } from "../src/operator/stage.ts"
 import * as Table from "../src/table/index.ts"
-import { parameter } from "./parameter.ts"
+import { Part, parameter } from "./parameter.ts"
 import { Document, TokenSequence } from "./rows.ts"
 import { type Segment, segmentsOf } from "./segments.ts"
 import { encoding } from "./tokenizer/encoding.ts"
@@ -39,11 +39,7 @@ const isValidation = (rule: Rule, { id }: Segment): boolean => {
 export const tokenize = Operator.make("tokenize", {
   description: "Encodes documents as token sequences, split into training and validation",
   params: Schema.Struct({
-    validationFraction: parameter(
-      Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1, exclusiveMinimum: true, exclusiveMaximum: true })),
-      0.05,
-      "share of the segments kept for validation"
-    ),
+    validationFraction: parameter(Part, 0.05, "share of the segments kept for validation"),
     segmentLength: parameter(
       Schema.Int.check(Schema.isGreaterThanOrEqualTo(64)),
       8192,

@@ -9,10 +9,7 @@ import { type Open, randomTokens, type TrainSpec } from "./work.ts"
 
 export const train: Open<TrainSpec> = Effect.fnUntraced(function* (spec) {
   const { batch, context: length, vocabulary } = spec
-  const weights = initialize(configOf(spec), 1)
-  const session = yield* Session.make(weights, { precision: spec.dtype })
-  // The device has its own copy: this one is freed now, not when the collector next runs.
-  if (weights.values.buffer instanceof ArrayBuffer) weights.values.buffer.transfer(0)
+  const session = yield* Session.make(initialize(configOf(spec), 1), { precision: spec.dtype, own: true })
   const batches = Array.from({ length: 8 }, (_, i): Batch => {
     const tokens = randomTokens(batch * length, vocabulary, i)
     const targets = tokens.map((_, row) => tokens[(row + 1) % tokens.length]!)

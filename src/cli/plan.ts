@@ -13,7 +13,7 @@ import { planLines } from "./render/plan.ts"
 import type { RunInput } from "./run.ts"
 
 /** The exit code that says that something is to be done. */
-const due = 2
+export const due = 2
 
 /** Prints the plan. */
 export const plan = Effect.fnUntraced(function* (input: RunInput) {

@@ -2,8 +2,7 @@
  * The numerics class of a device: the digest of the bits that its kernels give for fixed operands.
  *
  * Devices with equal probes share results. A probe is evidence and no proof: it runs every kernel of the table, each at shapes that take
- * different ways through it (one row, few rows, odd sizes, whole tiles), and kernels may still differ at other shapes. `verify`, which runs a stage
- * again, is what proves a result.
+ * different ways through it (one row, few rows, odd sizes, whole tiles), and kernels may still differ at other shapes.
  *
  * @since 0.1.0
  */

@@ -73,11 +73,16 @@ export interface Session {
 
 /**
  * Puts a model on the device. `state` (default: zeros, step 0) is the optimizer's; `precision` (default f32) is that of the losses' and
- * statistics' programs, while generation is f32.
+ * statistics' programs, while generation is f32. `own` (default false): nobody else needs the weights' buffer, which is freed once the device has
+ * them rather than when it is next collected.
  */
 export const make = Effect.fnUntraced(function* (
   weights: Weights,
-  options: { readonly state?: OptimizerState | undefined; readonly precision?: Precision | undefined } = {}
+  options: {
+    readonly state?: OptimizerState | undefined
+    readonly precision?: Precision | undefined
+    readonly own?: boolean
+  } = {}
 ): Effect.fn.Return<Session, DeviceError | ModelError, Device | Scope.Scope> {
   const { precision = "f32", state } = options
   const device = yield* Device
@@ -112,6 +117,7 @@ export const make = Effect.fnUntraced(function* (
   const extent = (name: MemoryName, plan: Plan) =>
     name === "cache" ? plan.extent(name) : name === "control" ? controlElements : count
   yield* device.write(yield* resident("weights", count), 0, encode(weights.values))
+  if (options.own === true && weights.values.buffer instanceof ArrayBuffer) weights.values.buffer.transfer(0)
   let step = state?.step ?? 0
   if (state !== undefined) {
     yield* device.write(yield* resident("firstMoment", count), 0, encode(state.firstMoment))

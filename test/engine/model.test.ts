@@ -200,6 +200,17 @@ describe("model", () => {
     }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 2 })))
   )
 
+  it.effect("a session that owns its weights frees the host's buffer and keeps their values", () =>
+    Effect.gen(function* () {
+      const [owned, kept] = [initialize(tiny, 2), initialize(tiny, 2)]
+      const session = yield* Session.make(owned, { own: true })
+      yield* Session.make(kept)
+      assert.strictEqual(owned.values.length, 0)
+      assert.deepStrictEqual((yield* session.weights).values, initialize(tiny, 2).values)
+      assert.deepStrictEqual(kept.values, initialize(tiny, 2).values)
+    }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 1 })))
+  )
+
   it.effect("going on from saved weights and moments gives the same bits", () =>
     Effect.gen(function* () {
       const batch = ragged(tiny.vocabulary, [33, 20])

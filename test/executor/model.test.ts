@@ -11,21 +11,14 @@ import { plan } from "../../src/executor/plan.ts"
 import type { RunError } from "../../src/executor/report.ts"
 import { run } from "../../src/executor/run.ts"
 import { stageHeads } from "../../src/lineage/records.ts"
-import type { Output } from "../../src/pipeline/output.ts"
 import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { sha256 } from "../../src/store/digest.ts"
 import { CurrentDisk, type Disk, nodeDisk } from "../../src/store/disk.ts"
 import { Processes } from "../../src/store/holder.ts"
 import { open, Store } from "../../src/store/store.ts"
 import type { StoreError } from "../../src/store/storeError.ts"
-import { constant, half, log, sum } from "./arithmetic.ts"
-
-interface Node {
-  readonly operator: "constant" | "half" | "sum"
-  readonly param: number
-  readonly left: number
-  readonly right: number
-}
+import { log } from "./arithmetic.ts"
+import { type Node, nodeOf, operatorOf, pipelineOf } from "./random-pipeline.ts"
 
 type Edit =
   | { readonly kind: "param"; readonly node: number; readonly param: number }
@@ -36,13 +29,6 @@ type Edit =
   /** The process of this run dies at a change of the disk. */
   | { readonly kind: "kill"; readonly at: number }
 
-const nodeOf: fc.Arbitrary<Node> = fc.record({
-  operator: fc.constantFrom("constant", "half", "sum", "sum"),
-  param: fc.nat(3),
-  left: fc.nat(),
-  right: fc.nat()
-})
-
 const editOf: fc.Arbitrary<Edit> = fc.oneof(
   fc.record({ kind: fc.constant("param" as const), node: fc.nat(), param: fc.nat(3) }),
   fc.record({ kind: fc.constant("rewire" as const), node: fc.nat(), left: fc.nat() }),
@@ -50,8 +36,6 @@ const editOf: fc.Arbitrary<Edit> = fc.oneof(
   fc.record({ kind: fc.constant("fail" as const), node: fc.nat(), param: fc.integer({ min: 4, max: 99 }) }),
   fc.record({ kind: fc.constant("kill" as const), at: fc.nat(60) })
 )
-
-const operatorOf = (node: Node, index: number) => (index === 0 ? "constant" : node.operator)
 
 /** The value of each node, the name of each computation (operator, parameters and the values of its inputs), and what it writes in `log`. */
 const evaluate = (nodes: ReadonlyArray<Node>) => {
@@ -77,20 +61,6 @@ const evaluate = (nodes: ReadonlyArray<Node>) => {
   })
   return { values, names, lines: names.map(lines) }
 }
-
-const pipelineOf = (nodes: ReadonlyArray<Node>) =>
-  Pipeline.make("random", {}, (p) => {
-    const made: Array<Output<number, never>> = []
-    nodes.forEach((node, i) => {
-      const name = `s${i}`
-      const [left, right] = [made[node.left % i]!, made[node.right % i]!]
-      const operator = operatorOf(node, i)
-      if (operator === "constant") made.push(p.add(constant, { name, params: { value: node.param } }).n)
-      else if (operator === "half") made.push(p.add(half, { name, inputs: { n: left } }).n)
-      else made.push(p.add(sum, { name, inputs: { left, right }, params: { add: node.param } }).n)
-    })
-    return Object.fromEntries(made.map((output, i) => [`o${i}`, output]))
-  })
 
 /** The nodes that a node takes something from. */
 const sourcesOf = (node: Node, index: number): ReadonlyArray<number> => {

@@ -9,42 +9,13 @@ import type { Event } from "../../src/executor/event.ts"
 import { Plan, plan } from "../../src/executor/plan.ts"
 import { run } from "../../src/executor/run.ts"
 import { Why, WhyNot, why, whyNot } from "../../src/executor/why.ts"
-import type { Output } from "../../src/pipeline/output.ts"
 import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { open, Store } from "../../src/store/store.ts"
 import { filesIn, newFolder } from "../store/folder.ts"
-import { constant, half, sum } from "./arithmetic.ts"
-
-interface Node {
-  readonly operator: "constant" | "half" | "sum"
-  readonly param: number
-  readonly left: number
-  readonly right: number
-}
-
-const nodeOf: fc.Arbitrary<Node> = fc.record({
-  operator: fc.constantFrom("constant", "half", "sum"),
-  param: fc.nat(3),
-  left: fc.nat(),
-  right: fc.nat()
-})
+import { type Node, nodeOf, pipelineOf } from "./random-pipeline.ts"
 
 /** One node becomes another, or a blob is lost. */
 const editOf = fc.record({ node: fc.nat(), to: fc.option(nodeOf, { freq: 4 }) })
-
-const pipelineOf = (nodes: ReadonlyArray<Node>) =>
-  Pipeline.make("random", {}, (p) => {
-    const made: Array<Output<number, never>> = []
-    nodes.forEach((node, i) => {
-      const name = `s${i}`
-      const [left, right] = [made[node.left % i]!, made[node.right % i]!]
-      if (i === 0 || node.operator === "constant") {
-        made.push(p.add(constant, { name, params: { value: node.param } }).n)
-      } else if (node.operator === "half") made.push(p.add(half, { name, inputs: { n: left } }).n)
-      else made.push(p.add(sum, { name, inputs: { left, right }, params: { add: node.param } }).n)
-    })
-    return Object.fromEntries(made.map((output, i) => [`o${i}`, output]))
-  })
 
 const isOwn = ({ kind }: { readonly kind: string }) => kind !== "input-pending"
 
