@@ -4,24 +4,48 @@
 
 namespace {
 
-constexpr long depthAtOnce = 256;  // of a packed panel, which stays in L1
-constexpr long readAhead = 32;     // rows of b
+constexpr long depthAtOnce = 256;  // of a packed block of b, which stays in L1
 
-// As `tile`, and copies the panel of b to `packed` on the way: later tiles find it in L1 and in one piece.
-template <int ROWS>
-__attribute__((noinline)) void packingTile(const real* a, long rowA, long stepA, const real* b, long rowB, long depth, real* c, bool fresh,
-                                           real* packed) {
+// Fetches a block of b, a cache line at a time, while the one before it is multiplied.
+class Ahead {
+ public:
+  Ahead(const Gemm& g, long k, long j)
+      : at_(g.b + (g.transposeB ? j * g.strideB + k : k * g.strideB + j)),
+        lines_(divideUp(!g.transposeB ? NR : g.k < depthAtOnce ? g.k : depthAtOnce, line)),
+        stride_(g.strideB) {}
+  // To L2 only: rows that are a multiple of 4 KB apart share few places in L1.
+  void fetch() {
+    __builtin_prefetch(at_ + seen_ * line, 0, 2);
+    if (++seen_ < lines_) return;
+    seen_ = 0;
+    at_ += stride_;
+  }
+
+ private:
+  static constexpr long line = 64 / long(sizeof(real));
+  const real* at_;
+  long lines_, stride_, seen_ = 0;
+};
+
+// As `tile` of NR columns. The first copies its block of b to `packed` (PACKS), where later ones find it in L1 and in one piece. Fetches `lines`
+// lines of the next block.
+template <int ROWS, bool PACKS>
+__attribute__((noinline)) void streamingTile(const real* a, long rowA, long stepA, const real* b, long rowB, long depth, real* c, bool fresh,
+                                             real* packed, Ahead& next, long lines) {
   vec acc[ROWS][NV];
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 16
     for (int v = 0; v < NV; v++) acc[i][v] = fresh ? vec{} : load(c + i * NR + v * VL);
+  Ahead ahead = next;
   for (long k = 0; k < depth; k++, a += stepA, b += rowB, packed += NR) {
-    // To L2 only: rows that are a multiple of 4 KB apart share few places in L1.
-    __builtin_prefetch(b + readAhead * rowB, 0, 2);
+    if (k < lines) ahead.fetch();
     vec right[NV];
 #pragma GCC unroll 16
-    for (int v = 0; v < NV; v++) store(packed + v * VL, right[v] = load(b + v * VL));
+    for (int v = 0; v < NV; v++) {
+      right[v] = load(b + v * VL);
+      if (PACKS) store(packed + v * VL, right[v]);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++) {
       const vec left = splat(a[i * rowA]);
@@ -29,16 +53,17 @@ __attribute__((noinline)) void packingTile(const real* a, long rowA, long stepA,
       for (int v = 0; v < NV; v++) acc[i][v] = fused(left, right[v], acc[i][v]);
     }
   }
+  next = ahead;
 #pragma GCC unroll 16
   for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 16
     for (int v = 0; v < NV; v++) store(c + i * NR + v * VL, acc[i][v]);
 }
 
-typedef void PackingTile(const real*, long, long, const real*, long, long, real*, bool, real*);
-template <int... ROWS>
-PackingTile* packingTileOf(long rows, std::integer_sequence<int, ROWS...>) {
-  static PackingTile* const tiles[] = {packingTile<ROWS + 1>...};
+typedef void StreamingTile(const real*, long, long, const real*, long, long, real*, bool, real*, Ahead&, long);
+template <bool PACKS, int... ROWS>
+StreamingTile* streamingTileOf(long rows, std::integer_sequence<int, ROWS...>) {
+  static StreamingTile* const tiles[] = {streamingTile<ROWS + 1, PACKS>...};
   return tiles[rows - 1];
 }
 
@@ -51,8 +76,9 @@ void pack(const Gemm& g, long k0, long depth, long j, long width, real* packed) 
 
 // One panel: columns j.. j + width of c.
 void panel(const Gemm& g, long j, long width, real* packed) {
-  // Tiles of like height: a tile of one or two rows would wait for its own sums.
-  const long height = divideUp(g.m, divideUp(g.m, MR));
+  constexpr auto heights = std::make_integer_sequence<int, MR>();
+  // Tiles of like height: one of few rows would wait for its own sums.
+  const long tiles = divideUp(g.m, MR);
   const long rowA = g.transposeA ? 1 : g.strideA, stepA = g.transposeA ? g.strideA : 1;
   alignas(64) real sums[narrowRows * NR];
   if (g.accumulate)
@@ -60,16 +86,19 @@ void panel(const Gemm& g, long j, long width, real* packed) {
       for (long v = 0; v < NR; v += VL) store(sums + i * NR + v, loadPart(g.c + i * g.strideC + j + v, width - v));
   for (long k = 0; k < g.k; k += depthAtOnce) {
     const long depth = g.k - k < depthAtOnce ? g.k - k : depthAtOnce;
-    const bool fresh = k == 0 && !g.accumulate, whole = !g.transposeB && width == NR;
-    const real* a = g.a + k * stepA;
-    if (whole) {
-      PackingTile* first = packingTileOf(height, std::make_integer_sequence<int, MR>());
-      first(a, rowA, stepA, g.b + k * g.strideB + j, g.strideB, depth, sums, fresh, packed);
-    } else {
-      pack(g, k, depth, j, width, packed);
+    const bool fresh = k == 0 && !g.accumulate, whole = !g.transposeB && width == NR, ends = k + depth == g.k;
+    if (!whole) pack(g, k, depth, j, width, packed);
+    // A worker mostly has the next panel too. A tile that packs waits for b enough, and leaves it to others.
+    Ahead next(g, ends ? 0 : k + depth, ends ? j + NR : j);
+    const long leaves = whole && tiles > 1, share = divideUp(depth, tiles - leaves);
+    for (long t = 0; t < tiles; t++) {
+      const long i = g.m * t / tiles, end = g.m * (t + 1) / tiles;
+      const real* a = g.a + i * rowA + k * stepA;
+      if (whole && t == 0)
+        streamingTileOf<true>(end, heights)(a, rowA, stepA, g.b + k * g.strideB + j, g.strideB, depth, sums, fresh, packed, next, leaves ? 0 : share);
+      else
+        streamingTileOf<false>(end - i, heights)(a, rowA, stepA, packed, NR, depth, sums + i * NR, fresh, packed, next, share);
     }
-    for (long i = whole ? height : 0; i < g.m; i += height)
-      tileOf(g.m - i < height ? g.m - i : height)(a + i * rowA, rowA, stepA, packed, NR, depth, sums + i * NR, NR, fresh);
   }
   finish(g, 0, g.m, j, width, sums, NR);
 }
