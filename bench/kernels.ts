@@ -34,7 +34,7 @@ const matmul = (m: number, n: number, k: number, transposeA = 0, transposeB = 0)
 })
 
 const attention = (batch: number, length: number, heads: number, headWidth: number): ReadonlyArray<Row> => {
-  const integers = { batch, length, heads, headWidth }
+  const integers = { batch, length, heads, keyHeads: heads, headWidth }
   const product = batch * heads * length * (length + 1) * headWidth
   const name = `${batch} x ${heads} heads of ${headWidth}, T = ${length}`
   return [

@@ -55,6 +55,31 @@ export const kernels = {
     integers: ["rows", "width"],
     reals: []
   },
+  /** out = x * rstd * gamma per row, rstd = 1 / sqrt(mean(x^2) + epsilon): real[rows] (Zhang & Sennrich 2019) */
+  rmsnorm: { buffers: ["x", "gamma", "out", "rstd"], integers: ["rows", "width"], reals: ["epsilon"] },
+  /** dx = (dResidual or 0) + the gradient through rmsnorm; dGamma accumulates. dx may be dResidual or dOut */
+  rmsnormGradient: {
+    buffers: ["dOut", "x", "gamma", "rstd", "dResidual?", "dx", "dGamma"],
+    integers: ["rows", "width"],
+    reals: []
+  },
+  /** out[rows,width] = silu(x[:, :width]) * x[:, width:], silu(g) = g / (1 + e^-g); x: [rows, 2*width] (Shazeer 2020) */
+  swiglu: { buffers: ["x", "out"], integers: ["rows", "width"], reals: [] },
+  /** dx[rows, 2*width] of dOut[rows, width]; dx may be x */
+  swigluGradient: { buffers: ["dOut", "x", "dx"], integers: ["rows", "width"], reals: [] },
+  /**
+   * table[rows, headWidth] = cos, then sin, of positions[row] * theta^(-2i/headWidth) for i < headWidth/2 (Su et al. 2021); positions: i32[rows]
+   */
+  rotaryTable: { buffers: ["positions", "table"], integers: ["rows", "headWidth"], reals: ["theta"] },
+  /**
+   * Rotates, in place, the first heads*headWidth elements of each row of x[rows, rowWidth], each head by its row of the table: element i with
+   * element i + headWidth/2 (as Hugging Face's Llama). inverse: by the negative angle, which is also the gradient.
+   */
+  rotary: {
+    buffers: ["table", "x"],
+    integers: ["rows", "heads", "headWidth", "rowWidth", "inverse"],
+    reals: []
+  },
   /**
    * y[m,n] = op(a)[m,k] . op(b)[k,n] (+ bias[n]), where op transposes if transposeA / transposeB: a is [k,m] / b is [n,k] then.
    * activation none: out = y (+ residual[m,n]); gelu: out = gelu(y) (tanh form, Hendrycks & Gimpel 2016), pre[m,n] = y and
@@ -71,17 +96,18 @@ export const kernels = {
   biasGradient: { buffers: ["dOut", "dBias"], integers: ["rows", "width"], reals: [] },
   /**
    * Causal self-attention, scale 1/sqrt(headWidth), never length x length in memory (Dao 2022).
-   * qkv: [batch*length, 3*heads*headWidth] (q, then k, then v, each head after head); out: [batch*length, heads*headWidth];
-   * logSumExp: [batch, heads, length] of the scaled scores.
+   * qkv: [batch*length, (heads + 2*keyHeads)*headWidth] (q, then k, then v, each head after head); out: [batch*length, heads*headWidth];
+   * logSumExp: [batch, heads, length] of the scaled scores. keyHeads divides heads: query head h reads key head
+   * floor(h * keyHeads / heads) (grouped-query attention, Ainslie et al. 2023).
    */
   attention: {
     buffers: ["qkv", "out", "logSumExp"],
-    integers: ["batch", "length", "heads", "headWidth"],
+    integers: ["batch", "length", "heads", "keyHeads", "headWidth"],
     reals: []
   },
   attentionGradient: {
     buffers: ["dOut", "qkv", "out", "logSumExp", "dQkv"],
-    integers: ["batch", "length", "heads", "headWidth"],
+    integers: ["batch", "length", "heads", "keyHeads", "headWidth"],
     reals: []
   },
   /**
@@ -130,18 +156,18 @@ export const kernels = {
     reals: ["beta1", "beta2", "epsilon", "maxNorm"]
   },
   /**
-   * Copies k and v of qkv[batch*length, 3*heads*headWidth] into the cache from position 0. keys: [batch, heads, headWidth, capacity] (so that
-   * scores stream); values: [batch, heads, capacity, headWidth]. length <= capacity.
+   * Copies k and v of qkv[batch*length, (heads + 2*keyHeads)*headWidth] into the cache from position 0. keys: [batch, keyHeads, headWidth,
+   * capacity] (so that scores stream); values: [batch, keyHeads, capacity, headWidth]. length <= capacity.
    */
   cacheWrite: {
     buffers: ["qkv", "keys", "values"],
-    integers: ["batch", "length", "capacity", "heads", "headWidth"],
+    integers: ["batch", "length", "capacity", "heads", "keyHeads", "headWidth"],
     reals: []
   },
-  /** one new token a sequence: writes its k, v at positions[b] (i32[batch]), attends to 0..positions[b]; qkv: [batch, 3*C]; out: [batch, C] */
+  /** one new token a sequence: writes its k, v at positions[b] (i32[batch]), attends to 0..positions[b]; qkv, keys, values as in cacheWrite; out: [batch, heads*headWidth] */
   decodeAttention: {
     buffers: ["qkv", "positions", "keys", "values", "out"],
-    integers: ["batch", "capacity", "heads", "headWidth"],
+    integers: ["batch", "capacity", "heads", "keyHeads", "headWidth"],
     reals: []
   },
   /**

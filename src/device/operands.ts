@@ -26,6 +26,9 @@ type Reach = {
   ) => { readonly [N in Plain<Names<K>>]: number }
 }
 
+const qkvBytes = (n: { heads: number; keyHeads: number; headWidth: number }, rows: number, r: number) =>
+  r * rows * (n.heads + 2 * n.keyHeads) * n.headWidth
+
 const reach: Reach = {
   fill: (n, r) => ({ out: r * n.count }),
   add: (n, r) => ({ a: r * n.count, b: r * n.count, out: r * n.count }),
@@ -62,6 +65,29 @@ const reach: Reach = {
     dGamma: r * n.width,
     dBeta: r * n.width
   }),
+  rmsnorm: (n, r) => ({
+    x: r * n.rows * n.width,
+    gamma: r * n.width,
+    out: r * n.rows * n.width,
+    rstd: r * n.rows
+  }),
+  rmsnormGradient: (n, r) => ({
+    dOut: r * n.rows * n.width,
+    x: r * n.rows * n.width,
+    gamma: r * n.width,
+    rstd: r * n.rows,
+    dResidual: r * n.rows * n.width,
+    dx: r * n.rows * n.width,
+    dGamma: r * n.width
+  }),
+  swiglu: (n, r) => ({ x: 2 * r * n.rows * n.width, out: r * n.rows * n.width }),
+  swigluGradient: (n, r) => ({
+    dOut: r * n.rows * n.width,
+    x: 2 * r * n.rows * n.width,
+    dx: 2 * r * n.rows * n.width
+  }),
+  rotaryTable: (n, r, i) => ({ positions: i * n.rows, table: r * n.rows * n.headWidth }),
+  rotary: (n, r) => ({ table: r * n.rows * n.headWidth, x: r * n.rows * n.rowWidth }),
   matmul: (n, r) => ({
     a: r * n.m * n.k,
     b: r * n.k * n.n,
@@ -74,12 +100,13 @@ const reach: Reach = {
   gelu: (n, r) => ({ x: r * n.count, out: r * n.count, slope: r * n.count }),
   biasGradient: (n, r) => ({ dOut: r * n.rows * n.width, dBias: r * n.width }),
   attention: (n, r) => {
-    const c = n.batch * n.length * n.heads * n.headWidth
-    return { qkv: r * 3 * c, out: r * c, logSumExp: r * n.batch * n.heads * n.length }
+    const out = r * n.batch * n.length * n.heads * n.headWidth
+    return { qkv: qkvBytes(n, n.batch * n.length, r), out, logSumExp: r * n.batch * n.heads * n.length }
   },
   attentionGradient: (n, r) => {
-    const c = n.batch * n.length * n.heads * n.headWidth
-    return { dOut: r * c, qkv: r * 3 * c, out: r * c, logSumExp: r * n.batch * n.heads * n.length, dQkv: r * 3 * c }
+    const out = r * n.batch * n.length * n.heads * n.headWidth
+    const qkv = qkvBytes(n, n.batch * n.length, r)
+    return { dOut: out, qkv, out, logSumExp: r * n.batch * n.heads * n.length, dQkv: qkv }
   },
   lmHead: (n, r, i) => ({
     x: r * n.rows * n.width,
@@ -128,21 +155,21 @@ const reach: Reach = {
     control: r * 4
   }),
   cacheWrite: (n, r) => {
-    const c = n.heads * n.headWidth
+    const c = n.keyHeads * n.headWidth
     return {
-      qkv: r * 3 * n.batch * n.length * c,
+      qkv: qkvBytes(n, n.batch * n.length, r),
       keys: r * n.batch * n.capacity * c,
       values: r * n.batch * n.capacity * c
     }
   },
   decodeAttention: (n, r, i) => {
-    const c = n.heads * n.headWidth
+    const c = n.keyHeads * n.headWidth
     return {
-      qkv: r * 3 * n.batch * c,
+      qkv: qkvBytes(n, n.batch, r),
       positions: i * n.batch,
       keys: r * n.batch * n.capacity * c,
       values: r * n.batch * n.capacity * c,
-      out: r * n.batch * c
+      out: r * n.batch * n.heads * n.headWidth
     }
   },
   sample: (n, r, i) => ({
@@ -181,6 +208,7 @@ export const operandBytes = (launch: AnyLaunch, real: Real): ReadonlyArray<Opera
 const ranges: Record<string, readonly [least: number, most: number]> = {
   transposeA: [0, 1],
   transposeB: [0, 1],
+  inverse: [0, 1],
   accumulate: [0, 1],
   activation: [0, Activation.geluGradient],
   precision: [0, Precision.bf16],
@@ -190,6 +218,11 @@ const ranges: Record<string, readonly [least: number, most: number]> = {
   topK: [0, 2 ** 31 - 1],
   endToken: [-(2 ** 31), 2 ** 31 - 1]
 }
+
+const ungrouped = ({ heads, keyHeads }: { heads: number; keyHeads: number }) =>
+  heads % keyHeads === 0 ? null : `heads ${heads} is not a multiple of keyHeads ${keyHeads}`
+const odd = ({ headWidth }: { headWidth: number }) =>
+  headWidth % 2 === 0 ? null : `headWidth ${headWidth} is odd: rotation takes pairs`
 
 /** What a kernel asks beyond the sizes of its buffers. */
 const rule = (launch: AnyLaunch): string | null => {
@@ -222,9 +255,21 @@ const rule = (launch: AnyLaunch): string | null => {
       const { decayCount, count } = launch.integers
       return decayCount > count ? `decayCount ${decayCount} is more than count ${count}` : null
     }
+    case "attention":
+    case "attentionGradient":
+    case "decodeAttention":
+      return ungrouped(launch.integers)
     case "cacheWrite": {
       const { length, capacity } = launch.integers
-      return length > capacity ? `length ${length} is more than capacity ${capacity}` : null
+      return length > capacity ? `length ${length} is more than capacity ${capacity}` : ungrouped(launch.integers)
+    }
+    case "rotaryTable":
+      return odd(launch.integers)
+    case "rotary": {
+      const { heads, headWidth, rowWidth } = launch.integers
+      return heads * headWidth > rowWidth
+        ? `${heads} heads of ${headWidth} are more than rowWidth ${rowWidth}`
+        : odd(launch.integers)
     }
     case "sample": {
       const { temperature, topP } = launch.reals

@@ -67,9 +67,9 @@ const rows = [
   { rows: 70, width: 128 }
 ]
 const attentions = [
-  { batch: 1, length: 7, heads: 2, headWidth: 8 },
-  { batch: 2, length: 70, heads: 2, headWidth: 32 },
-  { batch: 1, length: 130, heads: 1, headWidth: 64 }
+  { batch: 1, length: 7, heads: 2, keyHeads: 2, headWidth: 8 },
+  { batch: 2, length: 70, heads: 2, keyHeads: 1, headWidth: 32 },
+  { batch: 1, length: 130, heads: 1, keyHeads: 1, headWidth: 64 }
 ]
 const heads = inPrecisions([
   { rows: 1, width: 32, vocabulary: 50 },
@@ -86,6 +86,12 @@ export const cases: ReadonlyArray<AnyCase> = [
     return [
       one("layernorm", shape, { epsilon: 1e-5 }),
       one("layernormGradient", shape, {}),
+      one("rmsnorm", shape, { epsilon: 1e-5 }),
+      one("rmsnormGradient", shape, {}),
+      one("swiglu", shape, {}),
+      one("swigluGradient", shape, {}),
+      one("rotaryTable", { rows: shape.rows, headWidth: 16 }, { theta: 10000 }),
+      one("rotary", { rows: shape.rows, heads: 2, headWidth: 16, rowWidth: 40, inverse: 0 }, {}),
       one("embedding", table, {}),
       one("embeddingGradient", table, {}),
       one("biasGradient", shape, {}),
@@ -108,8 +114,8 @@ export const cases: ReadonlyArray<AnyCase> = [
     one("adamw", { count, decayCount: count, form: 1 }, { ...adam, maxNorm: 1 })
   ]),
   ...[1, 5].flatMap((batch) => [
-    one("cacheWrite", { batch, length: 12, capacity: 40, heads: 2, headWidth: 16 }, {}),
-    one("decodeAttention", { batch, capacity: 40, heads: 2, headWidth: 16 }, {}),
+    one("cacheWrite", { batch, length: 12, capacity: 40, heads: 2, keyHeads: 2, headWidth: 16 }, {}),
+    one("decodeAttention", { batch, capacity: 40, heads: 2, keyHeads: 2, headWidth: 16 }, {}),
     one(
       "sample",
       { batch, width: 32, vocabulary: 300, capacity: 40, topK: 0, endToken: -1 },
@@ -139,7 +145,7 @@ export const probeVersion = (): string =>
 const integersFor: { readonly [buffer: string]: (sizes: { readonly [name: string]: number }, i: number) => number } = {
   ids: ({ vocabulary = 1 }, i) => (i * 7 + 3) % vocabulary,
   targets: ({ vocabulary = 1 }, i) => (i % 5 === 4 ? -1 : (i * 11 + 1) % vocabulary),
-  positions: ({ capacity, context = 1 }, i) => (i * 3 + 2) % Math.max(1, (capacity ?? context) - 1),
+  positions: ({ capacity, context = 70 }, i) => (i * 3 + 2) % Math.max(1, (capacity ?? context) - 1),
   keys: (_, i) => philox([1, 2], [i, 0, 0, 0])[0]! | 0,
   limits: ({ capacity = 1 }) => capacity,
   done: () => 0,

@@ -5,24 +5,15 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import type { Declared, Reading } from "./family.ts"
+import * as Gpt2 from "./gpt2.ts"
+import type { Graph } from "./graph.ts"
+import * as Llama from "./llama.ts"
 import { normal } from "./random.ts"
-import { size } from "./tensor.ts"
+import { placed, size, type Tensor } from "./tensor.ts"
 
-const Positive = Schema.Int.check(Schema.isGreaterThan(0))
-
-/**
- * The GPT-2 family (Radford et al. 2019): learned positions, pre-layernorm, GELU, tied head. `scalarHead` adds one real output a
- * position: a value (critic) or a reward.
- */
-export const ModelConfig = Schema.Struct({
-  family: Schema.Literal("gpt2"),
-  layers: Positive,
-  heads: Positive,
-  width: Positive,
-  vocabulary: Positive,
-  context: Positive,
-  scalarHead: Schema.Boolean
-})
+/** A model of one of the families. */
+export const ModelConfig = Schema.Union([Gpt2.Gpt2Config, Llama.LlamaConfig])
 export type ModelConfig = typeof ModelConfig.Type
 
 /** The configuration of a model cannot be. */
@@ -31,15 +22,9 @@ export class ModelError extends Schema.TaggedError<ModelError>()("ModelError", {
   message: Schema.String
 }) {}
 
-/** How a parameter starts: all of one value, or normal with mean 0 and this standard deviation. */
-type Initial = { readonly value: number } | { readonly deviation: number }
-
-/** One parameter: Hugging Face's name for it, and its place (in elements) in the flat buffer. */
-export interface Parameter {
-  readonly name: string
-  readonly shape: ReadonlyArray<number>
+/** One parameter and its place (in elements) in the flat buffer. Names are Hugging Face's but where a family says otherwise. */
+export interface Parameter extends Declared {
   readonly offset: number
-  readonly initial: Initial
 }
 
 /** All parameters: those with weight decay (two or more dimensions) come first. Offsets are multiples of 16 elements. */
@@ -50,37 +35,44 @@ export interface Layout {
   readonly decayCount: number
 }
 
-const declare = (config: ModelConfig): ReadonlyArray<Omit<Parameter, "offset">> => {
-  const { width: c, layers } = config
-  const deviation = 0.02
-  const residualDeviation = deviation / Math.sqrt(2 * layers)
-  const norm = (name: string) => [
-    { name: `${name}.weight`, shape: [c], initial: { value: 1 } },
-    { name: `${name}.bias`, shape: [c], initial: { value: 0 } }
-  ]
-  const dense = (name: string, from: number, to: number, spread = deviation) => [
-    { name: `${name}.weight`, shape: [from, to], initial: { deviation: spread } },
-    { name: `${name}.bias`, shape: [to], initial: { value: 0 } }
-  ]
-  return [
-    { name: "wte.weight", shape: [config.vocabulary, c], initial: { deviation } },
-    { name: "wpe.weight", shape: [config.context, c], initial: { deviation } },
-    ...Array.from({ length: layers }, (_, l) => [
-      ...norm(`h.${l}.ln_1`),
-      ...dense(`h.${l}.attn.c_attn`, c, 3 * c),
-      ...dense(`h.${l}.attn.c_proj`, c, c, residualDeviation),
-      ...norm(`h.${l}.ln_2`),
-      ...dense(`h.${l}.mlp.c_fc`, c, 4 * c),
-      ...dense(`h.${l}.mlp.c_proj`, 4 * c, c, residualDeviation)
-    ]).flat(),
-    ...norm("ln_f"),
-    ...(config.scalarHead
-      ? [
-          { name: "score.weight", shape: [1, c], initial: { value: 0 } },
-          { name: "score.bias", shape: [1], initial: { value: 0 } }
-        ]
-      : [])
-  ]
+/** The name of the table that the language-model head multiplies with: the token table's where they are tied. */
+export const headTable = (config: ModelConfig): string => {
+  if (config.tied === false) return "lm_head.weight"
+  return config.family === "gpt2" ? Gpt2.tokenTable : Llama.tokenTable
+}
+
+/** Query heads, key and value heads, and the width of each. */
+export const attentionShape = (config: ModelConfig) =>
+  config.family === "gpt2"
+    ? { heads: config.heads, keyHeads: config.heads, headWidth: config.width / config.heads }
+    : { heads: config.heads, keyHeads: config.keyHeads, headWidth: config.headWidth }
+
+const declare = (config: ModelConfig): ReadonlyArray<Declared> => [
+  ...(config.family === "gpt2" ? Gpt2.parameters(config) : Llama.parameters(config)),
+  ...(config.tied === false
+    ? [{ name: headTable(config), shape: [config.vocabulary, config.width], initial: { deviation: 0.02 } }]
+    : []),
+  ...(config.scalarHead
+    ? [
+        { name: "score.weight", shape: [1, config.width], initial: { value: 0 } },
+        { name: "score.bias", shape: [1], initial: { value: 0 } }
+      ]
+    : [])
+]
+
+/** The trunk: hidden[rows,C], and the weights as tensors by name. */
+export const hidden = (
+  graph: Graph,
+  config: ModelConfig,
+  reading: Reading
+): { readonly hidden: Tensor; readonly weight: (name: string) => Tensor } => {
+  const tensors = new Map(layout(config).parameters.map((p) => [p.name, placed("weights", p.offset, p.shape)]))
+  const weight = (name: string) => tensors.get(name)!
+  const trunk =
+    config.family === "gpt2"
+      ? Gpt2.hidden(graph, config, weight, reading)
+      : Llama.hidden(graph, config, weight, reading)
+  return { hidden: trunk, weight }
 }
 
 /** The layout of a configuration. */
@@ -99,13 +91,23 @@ export const layout = (config: ModelConfig): Layout => {
 }
 
 /** Why a configuration cannot be, or null. */
-export const invalid = (config: ModelConfig): ModelError | null =>
-  config.width % config.heads === 0
+export const invalid = (config: ModelConfig): ModelError | null => {
+  const fail = (place: string, message: string) => new ModelError({ place: `model.${place}`, message })
+  if (config.family === "gpt2") {
+    return config.width % config.heads === 0
+      ? null
+      : fail(
+          "heads",
+          `width ${config.width} is not a multiple of heads ${config.heads}: choose heads that divide the width`
+        )
+  }
+  if (config.heads % config.keyHeads !== 0) {
+    return fail("keyHeads", `heads ${config.heads} is not a multiple of keyHeads ${config.keyHeads}`)
+  }
+  return config.headWidth % 2 === 0
     ? null
-    : new ModelError({
-        place: "model.heads",
-        message: `width ${config.width} is not a multiple of heads ${config.heads}: choose heads that divide the width`
-      })
+    : fail("headWidth", `${config.headWidth} is odd: rotary positions turn pairs, choose an even width for each head`)
+}
 
 /** A model's weights: one flat f32 buffer in the layout's order. */
 export interface Weights {
@@ -163,7 +165,7 @@ export const parameter = (weights: Weights, name: string): Float32Array => {
  * reward head, Stiennon et al. 2020).
  */
 export const withScalarHead = (weights: Weights, head: "value" | "reward", seed: number): Weights => {
-  const config = { ...weights.config, scalarHead: true }
+  const config: ModelConfig = { ...weights.config, scalarHead: true }
   const values = new Float32Array(layout(config).count)
   const result: Weights = { config, values }
   for (const { name } of layout({ ...config, scalarHead: false }).parameters) {

@@ -9,13 +9,19 @@ import type { Tensor } from "./tensor.ts"
 
 const rowsAndWidth = (x: Tensor) => ({ rows: x.shape[0]!, width: x.shape[1]! })
 
-/** x[rows,C] = tokens[ids] + positions[positions]; ids, positions: i32[rows]. */
-export const embedding = (graph: Graph, ids: Tensor, positions: Tensor, tokenTable: Tensor, positionTable: Tensor) => {
+/** x[rows,C] = tokens[ids] (+ places.table[places.ids]); ids, places.ids: i32[rows]. */
+export const embedding = (
+  graph: Graph,
+  ids: Tensor,
+  tokenTable: Tensor,
+  places?: { readonly ids: Tensor; readonly table: Tensor }
+) => {
   const [vocabulary, width] = tokenTable.shape as [number, number]
   const rows = ids.elements
-  const sizes = { rows, width, vocabulary, context: positionTable.shape[0]! }
+  const sizes = { rows, width, vocabulary, context: places?.table.shape[0] ?? 0 }
   const out = graph.tensor([rows, width])
-  graph.emit("embedding", { ids, positions, tokenTable, positionTable, out }, sizes, {})
+  const positions = places?.ids
+  graph.emit("embedding", { ids, positions, tokenTable, positionTable: places?.table, out }, sizes, {})
   graph.record(() => {
     graph.emit(
       "embeddingGradient",
@@ -24,7 +30,7 @@ export const embedding = (graph: Graph, ids: Tensor, positions: Tensor, tokenTab
         positions,
         dOut: graph.gradient(out)!,
         dTokenTable: graph.gradient(tokenTable)!,
-        dPositionTable: graph.gradient(positionTable)!
+        dPositionTable: places === undefined ? undefined : graph.gradient(places.table)!
       },
       sizes,
       {}
@@ -70,18 +76,81 @@ export const layernorm = (graph: Graph, x: Tensor, gamma: Tensor, beta: Tensor) 
   return out
 }
 
+/** Root-mean-square normalisation over C. */
+export const rmsnorm = (graph: Graph, x: Tensor, gamma: Tensor, epsilon: number) => {
+  const sizes = rowsAndWidth(x)
+  const rstd = graph.tensor([sizes.rows])
+  const normalized = () => {
+    const out = graph.tensor(x.shape)
+    graph.emit("rmsnorm", { x, gamma, out, rstd }, sizes, { epsilon })
+    return out
+  }
+  const out = normalized()
+  graph.remakable(out, normalized)
+  graph.record(() => {
+    // As in layernorm, what already reached x is folded in.
+    const dResidual = graph.gradient(x)
+    const dx = dResidual ?? graph.tensor(x.shape)
+    graph.emit(
+      "rmsnormGradient",
+      { dOut: graph.gradient(out)!, x, gamma, rstd, dResidual, dx, dGamma: graph.gradient(gamma)! },
+      sizes,
+      {}
+    )
+    graph.contribute(x, dx)
+  })
+  return out
+}
+
+/** out[rows,F] = silu(x[:, :F]) * x[:, F:] of x[rows,2F]. */
+export const swiglu = (graph: Graph, x: Tensor) => {
+  const { rows, width } = rowsAndWidth(x)
+  const sizes = { rows, width: width / 2 }
+  const gated = () => {
+    const out = graph.tensor([rows, width / 2])
+    graph.emit("swiglu", { x, out }, sizes, {})
+    return out
+  }
+  const out = gated()
+  graph.remakable(out, gated)
+  graph.record(() => {
+    const dx = graph.tensor(x.shape)
+    graph.emit("swigluGradient", { dOut: graph.gradient(out)!, x, dx }, sizes, {})
+    graph.contribute(x, dx)
+  })
+  return out
+}
+
+/** Cosines and sines of each row's angles: real[rows, headWidth]. positions: i32[rows]. */
+export const rotaryTable = (graph: Graph, positions: Tensor, headWidth: number, theta: number) => {
+  const table = graph.tensor([positions.elements, headWidth])
+  graph.emit("rotaryTable", { positions, table }, { rows: positions.elements, headWidth }, { theta })
+  return table
+}
+
+/** Rotates the first `heads` heads of each row of x by the table, in place: x itself is what comes out. */
+export const rotary = (graph: Graph, x: Tensor, table: Tensor, heads: number) => {
+  const { rows, width: rowWidth } = rowsAndWidth(x)
+  const sizes = { rows, heads, headWidth: table.shape[1]!, rowWidth }
+  graph.emit("rotary", { table, x }, { ...sizes, inverse: 0 }, {})
+  graph.record(() => {
+    graph.emit("rotary", { table, x: graph.gradient(x)! }, { ...sizes, inverse: 1 }, {})
+  })
+  return x
+}
+
 /** The GELU's derivative, for each output of a linear layer that applies one. */
 const geluSlope = new WeakMap<Tensor, Tensor>()
 
 /**
- * out[rows,N] = x[rows,K] . weight[K,N] + bias[N], then GELU or + residual[rows,N].
+ * out[rows,N] = x[rows,K] . weight[K,N] (+ bias[N]), then GELU or + residual[rows,N].
  * An output with GELU may feed only linear layers: their input gradient goes through GELU in the matmul's epilogue.
  */
 export const linear = (
   graph: Graph,
   x: Tensor,
   weight: Tensor,
-  bias: Tensor,
+  bias: Tensor | undefined,
   options: { readonly gelu?: boolean; readonly residual?: Tensor; readonly train?: boolean } = {}
 ) => {
   const { rows, width: k } = rowsAndWidth(x)
@@ -116,7 +185,9 @@ export const linear = (
   )
   graph.record(() => {
     const dOut = graph.gradient(out)!
-    graph.emit("biasGradient", { dOut, dBias: graph.gradient(bias)! }, { rows, width: n }, {})
+    if (bias !== undefined) {
+      graph.emit("biasGradient", { dOut, dBias: graph.gradient(bias)! }, { rows, width: n }, {})
+    }
     graph.emit(
       "matmul",
       { a: graph.again(x), b: dOut, out: graph.gradient(weight)! },
@@ -146,11 +217,18 @@ export const linear = (
   return out
 }
 
-/** Causal self-attention of qkv[batch*length, 3C]. */
-export const attention = (graph: Graph, qkv: Tensor, batch: number, length: number, heads: number) => {
-  const width = qkv.shape[1]! / 3
-  const sizes = { batch, length, heads, headWidth: width / heads }
-  const out = graph.tensor([batch * length, width])
+/** How many heads attention has, and how wide they are. */
+export interface AttentionShape {
+  readonly heads: number
+  readonly keyHeads: number
+  readonly headWidth: number
+}
+
+/** Causal self-attention of qkv[batch*length, (heads + 2 keyHeads) headWidth]. */
+export const attention = (graph: Graph, qkv: Tensor, batch: number, length: number, shape: AttentionShape) => {
+  const { heads, headWidth } = shape
+  const sizes = { batch, length, ...shape }
+  const out = graph.tensor([batch * length, heads * headWidth])
   const logSumExp = graph.tensor([batch, heads, length])
   graph.emit("attention", { qkv, out, logSumExp }, sizes, {})
   graph.record(() => {

@@ -4,13 +4,12 @@
  * @since 0.1.0
  */
 import type { Real } from "../device/device.ts"
-import { hidden } from "./gpt2.ts"
 import * as Graph from "./graph.ts"
-import { layout, type ModelConfig } from "./model.ts"
+import { attentionShape, headTable, hidden, layout, type ModelConfig } from "./model.ts"
 import * as operations from "./operations.ts"
 import type { AdamW } from "./optimizer.ts"
 import * as Plan from "./plan.ts"
-import { placed, type Tensor } from "./tensor.ts"
+import { placed, size, type Tensor } from "./tensor.ts"
 
 /** The rectangle a program is compiled for. */
 export interface Extent {
@@ -30,14 +29,11 @@ const trunk = (
   ports: { readonly ids: Tensor; readonly positions: Tensor },
   train: boolean
 ) =>
-  hidden(
-    graph,
-    config,
-    ports.ids,
-    ports.positions,
-    (qkv) => operations.attention(graph, qkv, extent.batch, extent.length, config.heads),
+  hidden(graph, config, {
+    ...ports,
+    attend: (qkv) => operations.attention(graph, qkv, extent.batch, extent.length, attentionShape(config)),
     train
-  )
+  })
 
 /** Bytes of weights, gradients, moments and kept activations from which on a backward pass makes cheap activations again. */
 const recomputeFrom = 2 ** 31
@@ -61,7 +57,7 @@ export const languageModel = (
   const graph = Graph.make({ precision, recompute })
   const ports = { ...inputs(graph, extent), targets: graph.port([extent.batch * extent.length], "i32") }
   const model = trunk(graph, config, extent, ports, true)
-  const head = operations.lmHeadLoss(graph, model.hidden, model.weight("wte.weight"), ports.targets)
+  const head = operations.lmHeadLoss(graph, model.hidden, model.weight(headTable(config)), ports.targets)
   graph.backward()
   return { ports: { ...ports, ...head }, plan: Plan.make(graph.launches, real) }
 }
@@ -93,7 +89,10 @@ export const statistics = (
     : undefined
   const targets = graph.port([extent.batch * extent.length], "i32")
   const language = heads.language
-    ? { targets, ...operations.lmHead(graph, model.hidden, model.weight("wte.weight"), targets, heads.temperature) }
+    ? {
+        targets,
+        ...operations.lmHead(graph, model.hidden, model.weight(headTable(config)), targets, heads.temperature)
+      }
     : undefined
   const forwardEnd = graph.launches.length
   if (train) graph.backward()
@@ -123,10 +122,11 @@ export const update = (config: ModelConfig, optimizer: AdamW, real: Real) => {
   return { plan: Plan.make(graph.launches, real) }
 }
 
-/** The keys and values of all layers: [layers][keys, values][batch, heads, capacity, headWidth]. */
+/** The keys and values of all layers: [layers][keys, values][batch, keyHeads, capacity, headWidth]. */
 const cache = (config: ModelConfig, batch: number, capacity: number) => {
-  const shape = [batch, config.heads, capacity, config.width / config.heads]
-  const elements = batch * capacity * config.width
+  const { headWidth, keyHeads } = attentionShape(config)
+  const shape = [batch, keyHeads, capacity, headWidth]
+  const elements = size(shape)
   return (layer: number) => ({
     keys: placed("cache", 2 * layer * elements, shape),
     values: placed("cache", (2 * layer + 1) * elements, shape)
@@ -138,19 +138,16 @@ export const prefill = (config: ModelConfig, extent: Extent, capacity: number, r
   const graph = Graph.make()
   const ports = inputs(graph, extent)
   const { batch, length } = extent
-  const headWidth = config.width / config.heads
+  const shape = attentionShape(config)
   const kept = cache(config, batch, capacity)
-  hidden(
-    graph,
-    config,
-    ports.ids,
-    ports.positions,
-    (qkv, layer) => {
-      graph.emit("cacheWrite", { qkv, ...kept(layer) }, { batch, length, capacity, heads: config.heads, headWidth }, {})
-      return operations.attention(graph, qkv, batch, length, config.heads)
+  hidden(graph, config, {
+    ...ports,
+    attend: (qkv, layer) => {
+      graph.emit("cacheWrite", { qkv, ...kept(layer) }, { batch, length, capacity, ...shape }, {})
+      return operations.attention(graph, qkv, batch, length, shape)
     },
-    false
-  )
+    train: false
+  })
   // Nobody wants what comes after the keys and values of the last layer.
   const end = graph.launches.findLastIndex(({ kernel }) => kernel === "cacheWrite") + 1
   return { ports, plan: Plan.make(graph.launches.slice(0, end), real) }
@@ -167,7 +164,7 @@ export interface Sampling {
 /** One token for each of `batch` sequences against the cache, sampled on the device: running it n times makes n tokens. */
 export const decode = (config: ModelConfig, batch: number, capacity: number, sampling: Sampling, real: Real) => {
   const graph = Graph.make()
-  const headWidth = config.width / config.heads
+  const shape = attentionShape(config)
   const kept = cache(config, batch, capacity)
   const ports = {
     ids: graph.port([batch], "i32"),
@@ -178,23 +175,21 @@ export const decode = (config: ModelConfig, batch: number, capacity: number, sam
     tokens: graph.port([batch, capacity], "i32"),
     logProbability: graph.port([batch, capacity])
   }
-  const model = hidden(
-    graph,
-    config,
-    ports.ids,
-    ports.positions,
-    (qkv, layer) => {
-      const out = graph.tensor([batch, config.width])
+  const model = hidden(graph, config, {
+    ids: ports.ids,
+    positions: ports.positions,
+    attend: (qkv, layer) => {
+      const out = graph.tensor([batch, shape.heads * shape.headWidth])
       const { keys, values } = kept(layer)
-      const sizes = { batch, capacity, heads: config.heads, headWidth }
+      const sizes = { batch, capacity, ...shape }
       graph.emit("decodeAttention", { qkv, positions: ports.positions, keys, values, out }, sizes, {})
       return out
     },
-    false
-  )
+    train: false
+  })
   graph.emit(
     "sample",
-    { x: model.hidden, table: model.weight("wte.weight"), ...ports },
+    { x: model.hidden, table: model.weight(headTable(config)), ...ports },
     {
       batch,
       width: config.width,

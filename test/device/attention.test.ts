@@ -7,17 +7,24 @@ interface Shape {
   readonly batch: number
   readonly length: number
   readonly heads: number
+  readonly keyHeads: number
   readonly headWidth: number
 }
 
-const reference = ({ batch, length, heads, headWidth }: Shape, qkv: Float64Array) => {
+const rowWidth = ({ headWidth, heads, keyHeads }: Pick<Shape, "headWidth" | "heads" | "keyHeads">) =>
+  (heads + 2 * keyHeads) * headWidth
+
+const reference = (shape: Shape, qkv: Float64Array) => {
+  const { batch, length, heads, keyHeads, headWidth } = shape
   const c = heads * headWidth
   const out = zeros(batch * length * c)
   const logSumExp = zeros(batch * heads * length)
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
       for (let t = 0; t < length; t++) {
-        const at = (row: number, part: number) => (b * length + row) * 3 * c + part * c + h * headWidth
+        const keyHead = Math.floor((h * keyHeads) / heads)
+        const places = [h, heads + keyHead, heads + keyHeads + keyHead]
+        const at = (row: number, part: number) => (b * length + row) * rowWidth(shape) + places[part]! * headWidth
         const scores = Array.from({ length: t + 1 }, (_, s) => {
           let sum = 0
           for (let d = 0; d < headWidth; d++) sum += qkv[at(t, 0) + d]! * qkv[at(s, 1) + d]!
@@ -47,8 +54,8 @@ const forward = (shape: Shape, qkv: Float64Array) => {
   )
 }
 
-const input = (shape: Shape, seed = 1) =>
-  random(seed, shape.batch * shape.length * 3 * shape.heads * shape.headWidth, 1.5)
+const input = (shape: Shape, seed = 1) => random(seed, shape.batch * shape.length * rowWidth(shape), 1.5)
+const outElements = ({ batch, headWidth, heads, length }: Shape) => batch * length * heads * headWidth
 
 const backward = Effect.fnUntraced(function* (shape: Shape, qkv: Float64Array, dOut: Float64Array) {
   const { out, logSumExp } = yield* forward(shape, qkv)
@@ -57,14 +64,18 @@ const backward = Effect.fnUntraced(function* (shape: Shape, qkv: Float64Array, d
   return (yield* run("attentionGradient", { dOut, qkv, out, logSumExp, dQkv }, shape, {})).dQkv
 })
 
-const shapes: ReadonlyArray<Shape> = [1, 2, 7, 37, 70].flatMap((length) =>
-  [8, 16, 24, 64].map((headWidth) => ({ batch: 2, length, heads: 3, headWidth }))
-)
+const shapes: ReadonlyArray<Shape> = [
+  ...[1, 2, 7, 37, 70].flatMap((length) =>
+    [8, 16, 24, 64].map((headWidth) => ({ batch: 2, length, heads: 3, keyHeads: 3, headWidth }))
+  ),
+  { batch: 2, length: 37, heads: 6, keyHeads: 2, headWidth: 16 },
+  { batch: 2, length: 70, heads: 4, keyHeads: 1, headWidth: 10 }
+]
 
 layer(cpu({ threads: 1, real: "f32" }))("attention in f32", (it) => {
   it.effect("is softmax(q k / sqrt(headWidth)) v over the past", () =>
     Effect.gen(function* () {
-      for (const shape of [...shapes, { batch: 1, length: 130, heads: 1, headWidth: 12 }]) {
+      for (const shape of [...shapes, { batch: 1, length: 130, heads: 1, keyHeads: 1, headWidth: 12 }]) {
         const qkv = input(shape)
         const actual = yield* forward(shape, qkv)
         const expected = reference(shape, qkv)
@@ -77,7 +88,7 @@ layer(cpu({ threads: 1, real: "f32" }))("attention in f32", (it) => {
 
   it.effect("a token does not change what comes before it, bit for bit", () =>
     Effect.gen(function* () {
-      const shape = { batch: 1, length: 70, heads: 2, headWidth: 24 }
+      const shape = { batch: 1, length: 70, heads: 2, keyHeads: 2, headWidth: 24 }
       const qkv = input(shape)
       const before = yield* forward(shape, qkv)
       const width = 2 * 24
@@ -102,7 +113,7 @@ layer(cpu({ threads: 1, real: "f32" }))("attention in f32", (it) => {
     Effect.gen(function* () {
       for (const shape of shapes) {
         const qkv = input(shape)
-        const dOut = random(3, qkv.length / 3)
+        const dOut = random(3, outElements(shape))
         const expected = yield* backward(shape, qkv, dOut).pipe(Effect.provide(cpu({ threads: 1, real: "f64" })))
         close(yield* backward(shape, qkv, dOut), expected, 1e-5, `length ${shape.length}, width ${shape.headWidth}`)
       }
@@ -111,32 +122,37 @@ layer(cpu({ threads: 1, real: "f32" }))("attention in f32", (it) => {
 
   it.effect("decoding token by token from a cache gives the rows of whole attention", () =>
     Effect.gen(function* () {
-      for (const headWidth of [8, 24, 64]) {
-        const [batch, length, heads, capacity, prompt] = [2, 37, 3, 45, 5]
+      for (const { headWidth, heads, keyHeads } of [
+        { headWidth: 8, heads: 3, keyHeads: 3 },
+        { headWidth: 24, heads: 4, keyHeads: 2 },
+        { headWidth: 64, heads: 3, keyHeads: 1 }
+      ]) {
+        const [batch, length, capacity, prompt] = [2, 37, 45, 5]
         const c = heads * headWidth
-        const qkv = input({ batch, length, heads, headWidth })
-        const whole = reference({ batch, length, heads, headWidth }, qkv)
+        const wide = rowWidth({ heads, keyHeads, headWidth })
+        const qkv = input({ batch, length, heads, keyHeads, headWidth })
+        const whole = reference({ batch, length, heads, keyHeads, headWidth }, qkv)
         const rows = (from: number, to: number) => {
-          const out = zeros(batch * (to - from) * 3 * c)
+          const out = zeros(batch * (to - from) * wide)
           for (let b = 0; b < batch; b++) {
-            const start = (b * length + from) * 3 * c
-            out.set(qkv.subarray(start, start + (to - from) * 3 * c), b * (to - from) * 3 * c)
+            const start = (b * length + from) * wide
+            out.set(qkv.subarray(start, start + (to - from) * wide), b * (to - from) * wide)
           }
           return out
         }
         // What an earlier sequence left in the cache does not matter.
-        const stale = random(8, batch * c * capacity, 100)
+        const stale = random(8, batch * keyHeads * headWidth * capacity, 100)
         let { keys, values } = yield* run(
           "cacheWrite",
           { qkv: rows(0, prompt), keys: stale, values: stale.slice() },
-          { batch, length: prompt, capacity, heads, headWidth },
+          { batch, length: prompt, capacity, heads, keyHeads, headWidth },
           {}
         )
         for (let t = prompt; t < length; t++) {
           const decoded = yield* run(
             "decodeAttention",
             { qkv: rows(t, t + 1), positions: Int32Array.of(t, t), keys, values, out: zeros(batch * c) },
-            { batch, capacity, heads, headWidth },
+            { batch, capacity, heads, keyHeads, headWidth },
             {}
           )
           keys = decoded.keys
@@ -150,7 +166,7 @@ layer(cpu({ threads: 1, real: "f32" }))("attention in f32", (it) => {
         const once = yield* run(
           "cacheWrite",
           { qkv, keys: stale, values: stale.slice() },
-          { batch, length, capacity, heads, headWidth },
+          { batch, length, capacity, heads, keyHeads, headWidth },
           {}
         )
         sameBits(keys, once.keys, "keys")
@@ -169,7 +185,7 @@ layer(cpu({ threads: 1, real: "f32" }))("attention in f32", (it) => {
         random(3, batch * c * capacity)
       ]
       const positions = Int32Array.of(0, 21, 39)
-      const sizes = { capacity, heads, headWidth }
+      const sizes = { capacity, heads, keyHeads: heads, headWidth }
       const whole = yield* run(
         "decodeAttention",
         { qkv, positions, keys, values, out: zeros(batch * c) },
@@ -197,17 +213,17 @@ layer(cpu({ threads: 1, real: "f32" }))("attention in f32", (it) => {
 })
 
 layer(cpu({ threads: 1, real: "f64" }))("attentionGradient in f64", (it) => {
-  for (const [length, headWidth] of [
-    [2, 8],
-    [37, 24],
-    [70, 16],
-    [7, 64]
+  for (const [length, headWidth, heads] of [
+    [2, 8, 2],
+    [37, 24, 4],
+    [70, 16, 2],
+    [7, 64, 6]
   ] as const) {
-    it.effect(`is that of central differences, length ${length}, headWidth ${headWidth}`, () =>
+    it.effect(`is that of central differences, length ${length}, headWidth ${headWidth}, ${heads} heads`, () =>
       Effect.gen(function* () {
-        const shape = { batch: 2, length, heads: 2, headWidth }
+        const shape = { batch: 2, length, heads, keyHeads: 2, headWidth }
         const qkv = input(shape)
-        const dOut = random(2, qkv.length / 3)
+        const dOut = random(2, outElements(shape))
         const loss = (x: Float64Array) => forward(shape, x).pipe(Effect.map(({ out }) => dot(out, dOut)))
         yield* checkGradient("dQkv", loss, qkv, yield* backward(shape, qkv, dOut), 50)
       })

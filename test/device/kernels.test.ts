@@ -198,7 +198,7 @@ layer(cpu({ threads: 1, real: "f32" }))("kernels on rows, in f32", (it) => {
         const { results } = yield* refused(
           "decodeAttention",
           { qkv: random(1, 24), positions: Int32Array.of(bad), keys, values, out: zeros(8) },
-          { batch: 1, capacity, heads: 1, headWidth },
+          { batch: 1, capacity, heads: 1, keyHeads: 1, headWidth },
           {}
         )
         sameBits(results.keys, keys)
@@ -284,7 +284,7 @@ describe("operands", () => {
   const cacheWrite = (length: number, capacity: number): AnyLaunch => ({
     kernel: "cacheWrite",
     buffers: { qkv: at(0), keys: at(1), values: at(1, 4 * 2 * capacity * 8) },
-    integers: { batch: 2, length, capacity, heads: 1, headWidth: 8 },
+    integers: { batch: 2, length, capacity, heads: 1, keyHeads: 1, headWidth: 8 },
     reals: {}
   })
   const memories = [{ bytes: 2 * 5 * 24 * 4 }, { bytes: 2 * 2 * 7 * 8 * 4 }]

@@ -17,7 +17,7 @@ describe("what a rollout captures equals what scoring finds, bit for bit", () =>
         ] as const) {
           const [batch, heads, capacity] = [2, 3, 90]
           const c = heads * headWidth
-          const sizes = { batch, length, heads, headWidth }
+          const sizes = { batch, length, heads, keyHeads: heads, headWidth }
           const qkv = random(1, batch * length * 3 * c)
           const none = { out: zeros(batch * length * c), logSumExp: zeros(batch * heads * length) }
           const { out } = yield* run("attention", { qkv, ...none }, sizes, {})
@@ -33,7 +33,7 @@ describe("what a rollout captures equals what scoring finds, bit for bit", () =>
             const decoded = yield* run(
               "decodeAttention",
               { qkv: row, positions, keys, values, out: zeros(batch * c) },
-              { batch, capacity, heads, headWidth },
+              { batch, capacity, heads, keyHeads: heads, headWidth },
               {}
             )
             for (let b = 0; b < batch; b++) {

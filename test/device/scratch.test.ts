@@ -63,7 +63,7 @@ layer(cpu({ threads: 2 }))("kernels stay inside their scratch", (it) => {
       const [batch, heads] = [2, 3]
       for (const length of [1, 7, 37, 70, 96, 130]) {
         for (const headWidth of [8, 16, 24, 32, 64]) {
-          const sizes = { batch, length, heads, headWidth }
+          const sizes = { batch, length, heads, keyHeads: heads, headWidth }
           const c = heads * headWidth
           const given = { qkv: random(1, batch * length * 3 * c), out: zeros(batch * length * c) }
           const forward = { ...given, logSumExp: zeros(batch * heads * length) }

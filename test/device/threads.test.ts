@@ -26,10 +26,10 @@ const row = { rows, width }
 const perWidth = () => random(3, width)
 const perRow = () => random(4, rows)
 
-const attention = { batch: 3, length: 67, heads: 5, headWidth: 12 }
+const attention = { batch: 3, length: 67, heads: 5, keyHeads: 5, headWidth: 12 }
 const tokens = 3 * 67
 const qkv = random(5, tokens * 180)
-const cache = { batch: 7, capacity: 70, heads: 5, headWidth: 12 }
+const cache = { batch: 7, capacity: 70, heads: 5, keyHeads: 5, headWidth: 12 }
 const cached = 7 * 70 * 60
 const count = 100_003
 const batch = 13
@@ -66,6 +66,16 @@ const cases: Cases = {
     row,
     {}
   ],
+  rmsnorm: [{ x, gamma: perWidth(), out: zeros(wide), rstd: zeros(rows) }, row, { epsilon: 1e-5 }],
+  rmsnormGradient: [
+    { dOut: random(6, wide), x, gamma: perWidth(), rstd: perRow(), dx: zeros(wide), dGamma: perWidth() },
+    row,
+    {}
+  ],
+  swiglu: [{ x: random(6, 2 * wide), out: zeros(wide) }, row, {}],
+  swigluGradient: [{ dOut: x, x: random(6, 2 * wide), dx: zeros(2 * wide) }, row, {}],
+  rotaryTable: [{ positions, table: zeros(rows * 26) }, { rows, headWidth: 26 }, { theta: 10_000 }],
+  rotary: [{ table: random(6, rows * 26), x }, { rows, heads: 3, headWidth: 26, rowWidth: width, inverse: 0 }, {}],
   matmul: [
     { a: x, b: random(7, width * vocabulary), bias: random(8, vocabulary), out: zeros(rows * vocabulary) },
     {

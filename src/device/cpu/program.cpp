@@ -23,7 +23,8 @@ struct Entry {
 // In the order of the kernel table.
 const Entry entries[] = {
     ENTRY(fill), ENTRY(add), ENTRY(embedding), ENTRY(embeddingGradient),
-    ENTRY(layernorm), ENTRY(layernormGradient), ENTRY(matmul), ENTRY(gelu),
+    ENTRY(layernorm), ENTRY(layernormGradient), ENTRY(rmsnorm), ENTRY(rmsnormGradient),
+    ENTRY(swiglu), ENTRY(swigluGradient), ENTRY(rotaryTable), ENTRY(rotary), ENTRY(matmul), ENTRY(gelu),
     ENTRY(biasGradient), ENTRY(attention), ENTRY(attentionGradient), ENTRY(lmHead),
     ENTRY(lmHeadGradient), ENTRY(lmHeadLoss), ENTRY(scalarHead), ENTRY(scalarHeadGradient),
     ENTRY(gradientNorm), ENTRY(adamw), ENTRY(cacheWrite), ENTRY(decodeAttention),
@@ -31,7 +32,7 @@ const Entry entries[] = {
 };
 #undef ENTRY
 static_assert(sizeof entries / sizeof entries[0] == op_count, "an entry for each kernel of the table");
-static_assert(op_matmul == 6 && op_lmHead == 11 && op_gradientNorm == 16 && op_sample == 20, "the table's order");
+static_assert(op_matmul == 12 && op_lmHead == 17 && op_gradientNorm == 22 && op_sample == 26, "the table's order");
 
 // Large memory lies in huge pages where the system grants them on request: kernels walk it in strides of many pages.
 constexpr uint64_t hugePage = 2 << 20;
