@@ -16,7 +16,8 @@ export type Demonstration = typeof Demonstration.Type
 
 /**
  * A sampled answer: number `sample` (from 0) to the prompt named `id`. `answerTokens` ends with the end token if the policy stopped by itself; `logProbabilities` (nats, one an answer token)
- * are those of softmax(logits / temperature) at the moment of sampling.
+ * are those of softmax(logits / temperature) at the moment of sampling (temperature 1 where the likeliest token was taken). Whatever scores or trains on the answer divides logits by
+ * the same temperature.
  */
 export const Completion = Schema.Struct({
   id: Schema.String,
@@ -25,7 +26,8 @@ export const Completion = Schema.Struct({
   answer: Schema.String,
   promptTokens: Table.Int32List,
   answerTokens: Table.Int32List,
-  logProbabilities: Table.Float32List
+  logProbabilities: Table.Float32List,
+  temperature: Schema.Number
 })
 export type Completion = typeof Completion.Type
 

@@ -52,7 +52,7 @@ export const evaluate = Operator.make("evaluate", {
       return difference > 0 ? 1 : difference === 0 ? 0.5 : 0
     })
     const wins = meanWithInterval(outcomes)
-    const reference = yield* logProbabilities(inputs.reference, ours, params.temperature || 1)
+    const reference = yield* logProbabilities(inputs.reference, ours)
     const kl = sum(ours.map((c, i) => sum(c.logProbabilities) - sum(reference[i]!))) / ours.length
     const mean = (values: ReadonlyArray<number>) => sum(values) / values.length
     const policyReward = mean(yield* rewards(inputs.rewardModel, ours))

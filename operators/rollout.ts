@@ -78,7 +78,8 @@ export const sample = Effect.fnUntraced(function* (
       answer: tokenizer.decode(text),
       promptTokens: requests[i]!.prompt,
       answerTokens: tokens,
-      logProbabilities
+      logProbabilities,
+      temperature: params.temperature || 1
     }
   }
   const completions: ReadonlyArray<Generated> = yield* generate(

@@ -12,8 +12,8 @@ import * as Table from "../src/table/index.ts"
 import * as AnswerSequence from "./answer-sequence.ts"
 import { Completion, ScoredCompletion } from "./answers.ts"
 import { type Checkpoint, CheckpointPort } from "./checkpoint.ts"
-import { NonNegative, Positive, parameter } from "./parameter.ts"
-import { score as scoreSequences, sum } from "./scoring.ts"
+import { NonNegative, parameter } from "./parameter.ts"
+import { score as scoreSequences, sum, temperatureOf } from "./scoring.ts"
 import { encoding } from "./tokenizer/encoding.ts"
 
 /** Rewards of texts under a reward model: each is read as a finished answer, as the model was trained. */
@@ -36,23 +36,34 @@ export const rewards = Effect.fnUntraced(function* (
   return statistics.map((s) => s.last)
 }, Effect.scoped)
 
-/** Log-probabilities (nats) of each answer token under a language model at a temperature. */
+/** Log-probabilities (nats) of each answer token under a language model, at the temperature that the answers were sampled at. */
 export const logProbabilities = Effect.fnUntraced(function* (
   model: Checkpoint,
-  completions: ReadonlyArray<Completion>,
-  temperature: number
+  completions: ReadonlyArray<Completion>
 ) {
+  const temperature = yield* temperatureOf("score", "completions", completions)
   const session = yield* Session.make(model.weights)
   const sequences = completions.map((c) => AnswerSequence.join(c.promptTokens, c.answerTokens))
   const statistics = yield* scoreSequences(session, sequences, { language: true, scalar: false, temperature })
   return statistics.map((s) => s.logProbability)
 }, Effect.scoped)
 
-/** `missingEndPenalty` is taken off the reward of an answer that did not end by itself. */
+/** The score of an answer that may have to be changed because it did not end by itself. */
+const ended = (
+  reward: number,
+  hasEnd: boolean,
+  params: { missingEndScore: number | null; missingEndPenalty: number }
+) => (hasEnd ? reward : (params.missingEndScore ?? reward - params.missingEndPenalty))
+
+/** Rewards of answers by a reward model, and their tokens' log-probabilities under the reference. */
 export const score = Operator.make("score", {
   description: "Rewards sampled answers and scores them under the reference",
   params: Schema.Struct({
-    temperature: parameter(Positive, 1, "the rollout's temperature"),
+    missingEndScore: parameter(
+      Schema.NullOr(Schema.Number),
+      null,
+      "reward of an answer without an end token in the place of its own; null: its own, less the penalty"
+    ),
     missingEndPenalty: parameter(
       NonNegative,
       1,
@@ -66,12 +77,12 @@ export const score = Operator.make("score", {
     const stage = yield* Stage
     const completions = yield* Table.collect(inputs.completions)
     const reward = yield* rewards(inputs.rewardModel, completions)
-    const reference = yield* logProbabilities(inputs.reference, completions, params.temperature)
+    const reference = yield* logProbabilities(inputs.reference, completions)
     const endToken = inputs.reference.tokenizer.special.endOfText
     const rows = completions.map(
       (completion, i): ScoredCompletion => ({
         ...completion,
-        reward: reward[i]! - (completion.answerTokens.at(-1) === endToken ? 0 : params.missingEndPenalty),
+        reward: ended(reward[i]!, completion.answerTokens.at(-1) === endToken, params),
         referenceLogProbabilities: reference[i]!
       })
     )

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import { pad, type Sequence } from "../src/engine/batch.ts"
 import type { Heads } from "../src/engine/programs.ts"
 import type { Session } from "../src/engine/session.ts"
+import { OperatorError } from "../src/operator/operator.ts"
 
 /** Statistics of one sequence's answer tokens, one an answer token; `last` is the scalar head at the sequence's last token. */
 export interface SequenceStatistics {
@@ -49,6 +50,25 @@ export const score = Effect.fnUntraced(function* (
   }
   return results
 })
+
+/** The temperature that answers were sampled at: log-probabilities of one batch divide logits by one number. */
+export const temperatureOf = (
+  operator: string,
+  place: string,
+  answers: ReadonlyArray<{ readonly temperature: number }>
+): Effect.Effect<number, OperatorError> => {
+  const temperature = answers[0]?.temperature ?? 1
+  const other = answers.findIndex((answer) => answer.temperature !== temperature)
+  return other < 0
+    ? Effect.succeed(temperature)
+    : Effect.fail(
+        new OperatorError({
+          operator,
+          place: `${place}, row ${other}`,
+          message: `it was sampled at temperature ${answers[other]!.temperature}, the rows before it at ${temperature}: answers of one table have one temperature`
+        })
+      )
+}
 
 /** Sum of numbers. */
 export const sum = (values: Iterable<number>): number => {

@@ -90,6 +90,9 @@ const Params = Schema.Struct({
   heldOutPrompts: parameter(PositiveInt, 512, "prompts of the evaluation")
 })
 
+/** Where so small a model departs from `ppo`'s defaults: gradients are clipped, and whitening is over all answers of a round. */
+const small = { maxNorm: 1, whitenRewards: false, whitenOver: "batch" } as const
+
 export default Pipeline.make(
   "chatgpt",
   { description: "Pretraining, SFT, reward model and PPO on real English text", params: Params },
@@ -151,7 +154,7 @@ export default Pipeline.make(
       const { scored } = p.add(score, {
         inputs: { completions, rewardModel: reward.checkpoint, reference: supervised.checkpoint }
       })
-      return p.add(ppo, { inputs: { policy, scored }, params: update }).policy
+      return p.add(ppo, { inputs: { policy, scored }, params: { ...small, ...update } }).policy
     })
 
     const evaluation = p.add(evaluate, {

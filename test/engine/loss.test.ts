@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { adaptBeta, generalisedAdvantage, klEstimators, tokenRewards, whiten } from "../../src/engine/loss/advantage.ts"
 import { policyTerm, ppoLoss, valueTerm } from "../../src/engine/loss/ppo.ts"
-import { rankingLoss } from "../../src/engine/loss/ranking.ts"
+import { calibration, rankingLoss } from "../../src/engine/loss/ranking.ts"
 import { learningRate } from "../../src/engine/optimizer.ts"
+import { normal, philox, uniform } from "../../src/engine/random.ts"
 
 const close = (actual: ArrayLike<number>, expected: ReadonlyArray<number>, tolerance = 1e-5) => {
   assert.strictEqual(actual.length, expected.length)
@@ -70,6 +71,71 @@ describe("K-way ranking loss", () => {
   it("does not change when all rewards shift", () => {
     const { loss } = rankingLoss([2, 1, 0, -1], [four])
     assert.closeTo(rankingLoss([102, 101, 100, 99], [four]).loss, loss, 1e-12)
+  })
+})
+
+describe("reward-model loss with margin and centering", () => {
+  const pair = { members: [0, 1], ranks: [1, 2] }
+
+  it("a margin of 0.5 gives the published numbers", () => {
+    assert.closeTo(rankingLoss([1, 0], [pair]).loss, 0.31326, 1e-5)
+    assert.closeTo(rankingLoss([1, 0], [pair], { margin: 0.5 }).loss, 0.47408, 1e-5)
+  })
+
+  it("has the gradient of finite differences, a part of a batch included", () => {
+    const groups = [
+      { members: [0, 1, 2], ranks: [2, 1, 2] },
+      { members: [3, 4], ranks: [1, 2] }
+    ]
+    const settings = { margin: 0.3, centering: 0.01, prompts: 5 }
+    const rewards = Float64Array.from([0.5, -1, 0.2, 3, -2])
+    close(
+      rankingLoss(rewards, groups, settings).dReward,
+      differences((x) => rankingLoss(x, groups, settings).loss, rewards),
+      1e-8
+    )
+  })
+
+  it("centering is the mean of (r_w + r_l)^2 over pairs, and parts add up to the whole", () => {
+    const free = rankingLoss([2, 1, 5, -1], [pair, { members: [2, 3], ranks: [1, 2] }])
+    const settings = { centering: 0.01, prompts: 2 }
+    const first = rankingLoss([2, 1, 5, -1], [pair], settings)
+    const second = rankingLoss([2, 1, 5, -1], [{ members: [2, 3], ranks: [1, 2] }], settings)
+    assert.closeTo(first.loss + second.loss, free.loss + (0.01 * (9 + 16)) / 2, 1e-12)
+  })
+
+  it("K = 9 answers to 64 prompts are 576 forwards and 2,304 pairs", () => {
+    const groups = Array.from({ length: 64 }, (_, prompt) => {
+      const ranks = Array.from({ length: 9 }, (_, k) => k)
+      return { members: ranks.map((k) => 9 * prompt + k), ranks }
+    })
+    const { dReward, loss, pairs } = rankingLoss(new Float64Array(576), groups)
+    assert.strictEqual(pairs, 2304)
+    assert.closeTo(loss, Math.LN2, 1e-12)
+    assert.closeTo(
+      dReward.reduce((a, b) => a + b, 0),
+      0,
+      1e-12
+    )
+  })
+
+  it("the rewards that labels were drawn from have the loss floor, the accuracy ceiling and no calibration error", () => {
+    const count = 60_000
+    const rewards = new Float32Array(2 * count)
+    normal([1, 2], rewards, 1)
+    const groups = Array.from({ length: count }, (_, n) => {
+      const probability = 1 / (1 + Math.exp(rewards[2 * n + 1]! - rewards[2 * n]!))
+      const ranks = uniform(philox([3, 4], [n, 0, 0, 0])[0]!) < probability ? [1, 2] : [2, 1]
+      return { members: [2 * n, 2 * n + 1], ranks }
+    })
+    const { accuracy, loss } = rankingLoss(rewards, groups)
+    assert.closeTo(loss, 0.5396, 0.006)
+    assert.closeTo(accuracy, 0.7251, 0.006)
+    assert.isBelow(calibration(rewards, groups).error, 0.01)
+    // Twice as sure as it should be: the order stays, the probabilities are off.
+    const sure = rewards.map((r) => 2 * r)
+    assert.strictEqual(rankingLoss(sure, groups).accuracy, accuracy)
+    assert.isAbove(calibration(sure, groups).error, 0.08)
   })
 })
 

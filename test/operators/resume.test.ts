@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Demonstration, Prompt, Ranking } from "../../operators/answers.ts"
 import { SaveInterval } from "../../operators/pace.ts"
-import { ppo } from "../../operators/ppo.ts"
+import { ppo, ppoCriticPtx } from "../../operators/ppo.ts"
 import { pretrain } from "../../operators/pretrain.ts"
 import { trainReward } from "../../operators/reward.ts"
 import { rollout } from "../../operators/rollout.ts"
@@ -58,6 +58,9 @@ const attempt = (
   )
 }
 
+/** The metrics last reported, but for the one that is a time. */
+const withoutSpeed = ({ tokensPerSecond: _, ...metrics }: { readonly [name: string]: number }) => metrics
+
 let keys = 0
 
 /** What a stage gives; with `cuts`, also when it is cut off after each of these numbers of resume points. */
@@ -85,6 +88,7 @@ const obtain = Effect.fnUntraced(function* (
     const resumed = yield* attempt(store, key, operator, params, inputs, Number.POSITIVE_INFINITY)
     assert.isAbove(resumed.resumedFrom ?? 0, 0, `${operator.name}, cut off after ${cut}`)
     assert.deepStrictEqual(resumed.outputs, whole.outputs, `${operator.name}, cut off after ${cut}`)
+    assert.deepStrictEqual(withoutSpeed(resumed.metrics), withoutSpeed(whole.metrics))
   }
   return whole.outputs
 })
@@ -148,8 +152,28 @@ describe("a stage that was cut off goes on to the same bits", () => {
       )
       const update = { epochs: 2, minibatch: 50 }
       const first = yield* obtain(store, ppo, update, { policy, scored: scored["scored"]! }, [1, 4])
-      // A second round begins with the optimizer's state of the first.
-      yield* obtain(store, ppo, { ...update, seed: 2 }, { policy: first["policy"]!, scored: scored["scored"]! }, [2])
+      // A second round begins with the optimizer's state, the KL coefficient and the scores of the first, and takes other prompts.
+      const experience = Effect.fnUntraced(function* (from: Artifact, round: number) {
+        const params = { ...sampling, prompts: 60, round }
+        const { completions } = yield* obtain(store, rollout, params, { policy: from, prompts })
+        const inputs = { completions: completions!, rewardModel: reward["checkpoint"]!, reference: policy }
+        return (yield* obtain(store, score, {}, inputs))["scored"]!
+      })
+      const again = { policy: first["policy"]!, scored: yield* experience(first["policy"]!, 1) }
+      yield* obtain(store, ppo, { ...update, minibatch: 20 }, again, [2])
+
+      const pretraining = split["train"]!
+      const one = { critic: reward["checkpoint"]!, pretraining }
+      const mixed = { epochs: 2, minibatch: 20, ptxWindows: 2, rewardScale: "running" }
+      const begin = { ...one, policy, scored: yield* experience(policy, 0) }
+      const two = yield* obtain(store, ppoCriticPtx, mixed, begin, [1, 4])
+      const next = {
+        pretraining,
+        policy: two["policy"]!,
+        critic: two["critic"]!,
+        scored: yield* experience(two["policy"]!, 1)
+      }
+      yield* obtain(store, ppoCriticPtx, mixed, next, [3])
     }).pipe(Effect.provide(cpu({ threads: 1 })))
   )
 })
