@@ -20,6 +20,8 @@ const run = Command.make(
     device: flags.device,
     threads: flags.threads,
     store: flags.store,
+    remote: flags.remote,
+    remotePolicy: flags.remotePolicy,
     json: flags.json("Prints each event as one line of JSON, and nothing else, on standard output")
   },
   (input) => from(async () => (await import("./run.ts")).run(input))
@@ -45,6 +47,8 @@ const plan = Command.make(
     device: flags.device,
     threads: flags.threads,
     store: flags.store,
+    remote: flags.remote,
+    remotePolicy: flags.remotePolicy,
     json: flags.json("Prints the plan as JSON")
   },
   (input) => from(async () => (await import("./plan.ts")).plan(input))
@@ -71,6 +75,8 @@ const ofStage = {
   device: flags.device,
   threads: flags.threads,
   store: flags.store,
+  remote: flags.remote,
+  remotePolicy: flags.remotePolicy,
   json: flags.json("Prints what is known as JSON")
 }
 
@@ -342,6 +348,35 @@ const reindex = Command.make(
   )
 )
 
+const serveRemote = Command.make(
+  "serve-remote",
+  {
+    folder: Argument.String("folder").pipe(Argument.withDescription("Where the results are kept")),
+    host: Flag.String("host").pipe(
+      Flag.withDescription(
+        "The address to listen on; any but the default needs PTMFLOW_REMOTE_TOKEN (default 127.0.0.1)"
+      ),
+      Flag.withDefault("127.0.0.1")
+    ),
+    port: Flag.Int("port").pipe(
+      Flag.withMetavar("n"),
+      Flag.withDescription("The port to listen on; 0: any that is free (default 4850)"),
+      Flag.withDefault(4850)
+    )
+  },
+  (input) => from(async () => (await import("./remote.ts")).serve(input))
+).pipe(
+  Command.withShortDescription("Serve a folder as a remote that machines share results in"),
+  Command.withDescription(
+    "Serves a folder over HTTP until it is stopped: GET, HEAD and PUT of results, each checked against its digest, to whoever has the token in PTMFLOW_REMOTE_TOKEN. " +
+      "It speaks no TLS: across machines put a proxy that does before it."
+  ),
+  Command.withExamples([
+    { command: "ptmflow serve-remote /srv/ptmflow" },
+    { command: "ptmflow run train.ts --remote http://127.0.0.1:4850" }
+  ])
+)
+
 const switchFlag = (name: string, description: string) =>
   GlobalFlag.Setting(name)({
     flag: Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false), Flag.withoutNegation)
@@ -367,6 +402,7 @@ export const ptmflow = Command.make("ptmflow").pipe(
     pin,
     fsck,
     reindex,
+    serveRemote,
     doctor
   ]),
   Command.withGlobalFlags([noColor, debug]),

@@ -6,6 +6,7 @@
 import * as Argument from "effect/cli/Argument"
 import * as Flag from "effect/cli/Flag"
 import type { Setting } from "../pipeline/graph.ts"
+import { RemotePolicy } from "../store/remote/remote.ts"
 
 /** The file of a pipeline. */
 export const pipeline = Argument.String("pipeline").pipe(
@@ -55,6 +56,24 @@ export const store = Flag.String("store").pipe(
   Flag.withMetavar("folder"),
   Flag.withDescription("Where results and records are kept (default .ptmflow)"),
   Flag.withDefault(".ptmflow")
+)
+
+/** Where results are shared with other machines. */
+export const remote = Flag.String("remote").pipe(
+  Flag.withMetavar("folder|url"),
+  Flag.withDescription(
+    "A folder or an https address where machines share results: what one made the others reuse (default: the variable PTMFLOW_REMOTE; none)"
+  ),
+  Flag.optional
+)
+
+/** What becomes of a run whose remote fails it. */
+export const remotePolicy = Flag.Literals("remote-policy", RemotePolicy.literals).pipe(
+  Flag.withMetavar("policy"),
+  Flag.withDescription(
+    "normal: without the remote a run goes on, but a result that cannot be pushed fails it; required: both are errors; optional: both are warnings; read-only: nothing is pushed (default normal)"
+  ),
+  Flag.withDefault("normal" as const)
 )
 
 /** An earlier run that counts as the newest. */

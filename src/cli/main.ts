@@ -3,49 +3,16 @@
  *
  * @since 0.1.0
  */
-import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
-import * as CliConfig from "effect/cli/CliConfig"
-import type { NonShowHelpErrors } from "effect/cli/CliError"
-import * as CliOutput from "effect/cli/CliOutput"
-import * as Command from "effect/cli/Command"
-import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Predicate from "effect/Predicate"
 import { makeRunMain } from "effect/Runtime"
-import { ptmflow } from "./commands.ts"
 import { failureOf } from "./failure.ts"
-import { printLines, viewOf } from "./output.ts"
+import { printErrors, viewOf } from "./output.ts"
+import { quick } from "./quick.ts"
 import { failureLines } from "./render/failure.ts"
-import { helpLines } from "./render/help.ts"
-
-const toErrors = (lines: ReadonlyArray<string>) =>
-  Effect.sync(() => {
-    process.stderr.write(`${lines.join("\n")}\n`)
-  })
-
-const presenter: CliOutput.Presenter = {
-  present: (event) => {
-    switch (event._tag) {
-      case "Help":
-        return printLines(helpLines(event.helpDoc, viewOf(process.stdout)))
-      case "Version":
-        return printLines([event.version])
-      case "InvalidInvocation":
-        return toErrors(event.errors.flatMap((error) => usageLines(error, event.commandPath)))
-    }
-  }
-}
-
-const usageLines = (error: NonShowHelpErrors, path: ReadonlyArray<string>) => {
-  const near = "suggestions" in error ? error.suggestions : []
-  const [message = ""] = error.message.trim().split("\n\n")
-  const next = near.length > 0 ? `Did you mean ${near.join(" or ")}?` : `See ${path.join(" ")} --help`
-  return failureLines({ message: message.replace("subcommand", "command"), place: "", next }, viewOf(process.stderr))
-}
 
 /** What operators log goes to standard error: standard output is the command's. */
 const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
@@ -53,13 +20,6 @@ const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
   const text = parts.map((part) => (typeof part === "string" ? part : JSON.stringify(part))).join(" ")
   process.stderr.write(`${logLevel.toLowerCase()}: ${text}\n`)
 })
-
-const services = Layer.mergeAll(
-  NodeServices.layer,
-  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
-  CliOutput.layerPresenter(presenter),
-  Logger.layer([logger])
-)
 
 const exitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
 
@@ -85,6 +45,14 @@ const runMain = makeRunMain(({ fiber, teardown }) => {
 
 const tagOf = (error: unknown): unknown => (Predicate.hasProperty(error, "_tag") ? error._tag : undefined)
 
+/** The command, with what it needs loaded. */
+const commandOf = async (args: ReadonlyArray<string>, version: string): Promise<Effect.Effect<void, unknown>> => {
+  const known = quick(args)
+  if (known === undefined) return (await import("./parse.ts")).parse(args, version)
+  if (known.command === "run") return (await import("./run.ts")).run(known.input)
+  return (await import("./plan.ts")).plan(known.input)
+}
+
 /** Runs the command that `args` name, and exits. */
 export const main = (args: ReadonlyArray<string>, version: string): void => {
   const options = args.slice(0, args.includes("--") ? args.indexOf("--") : args.length)
@@ -97,12 +65,13 @@ export const main = (args: ReadonlyArray<string>, version: string): void => {
     // Wrong arguments have been told by the presenter, and failed stages by the run's own lines.
     const told = tagOf(Cause.squash(cause)) === "ShowHelp" || (tagOf(Cause.squash(cause)) === "RunError" && !debug)
     if (Cause.hasInterruptsOnly(cause) || told) return Effect.void
-    if (debug) return toErrors([Cause.pretty(cause)])
-    return toErrors(failureLines(failureOf(cause, process.cwd()), viewOf(process.stderr)))
+    if (debug) return printErrors([Cause.pretty(cause)])
+    return printErrors(failureLines(failureOf(cause, process.cwd()), viewOf(process.stderr)))
   }
-  const program: Effect.Effect<void, unknown> = Command.runWith(ptmflow, { version })(args).pipe(
+  const program: Effect.Effect<void, unknown> = Effect.promise(() => commandOf(args, version)).pipe(
+    Effect.flatten,
     Effect.tapCause(tell),
-    Effect.provide(services)
+    Effect.provide(Logger.layer([logger]))
   )
   runMain(program, { disableErrorReporting: true })
 }

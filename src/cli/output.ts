@@ -28,5 +28,11 @@ export const printLines = (lines: ReadonlyArray<string>): Effect.Effect<void> =>
     if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`)
   })
 
+/** Writes lines to standard error. */
+export const printErrors = (lines: ReadonlyArray<string>): Effect.Effect<void> =>
+  Effect.sync(() => {
+    process.stderr.write(`${lines.join("\n")}\n`)
+  })
+
 /** Writes one JSON value on one line to standard output. */
 export const printJson = (value: unknown): Effect.Effect<void> => printLines([JSON.stringify(value)])

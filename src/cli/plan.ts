@@ -9,6 +9,7 @@ import { layer as storeLayer } from "../store/store.ts"
 import { withDevice } from "./device.ts"
 import { loadGraph } from "./load.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
+import { withRemote } from "./remote.ts"
 import { planLines } from "./render/plan.ts"
 import type { RunInput } from "./run.ts"
 
@@ -18,7 +19,8 @@ export const due = 2
 /** Prints the plan. */
 export const plan = Effect.fnUntraced(function* (input: RunInput) {
   const graph = yield* loadGraph(input.pipeline, input.set)
-  const found = yield* Effect.provide(withDevice(graph, input, Executor.plan(graph)), storeLayer(input.store))
+  const planned = withRemote(input, withDevice(graph, input, Executor.plan(graph)))
+  const found = yield* Effect.provide(planned, storeLayer(input.store))
   yield* input.json ? printJson(found) : printLines(planLines(graph, found, viewOf(process.stdout)))
   if (found.stages.some(({ action }) => action !== "reuse")) process.exitCode = due
 })

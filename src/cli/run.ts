@@ -14,12 +14,13 @@ import { type DeviceInput, withDevice } from "./device.ts"
 import { again, program } from "./invocation.ts"
 import { loadGraph } from "./load.ts"
 import { canRewrite, printLines, viewOf } from "./output.ts"
+import { type RemoteInput, withRemote } from "./remote.ts"
 import { outputLines } from "./render/outputs.ts"
 import { styleOf } from "./render/view.ts"
 import * as Reporter from "./reporter.ts"
 
 /** What was typed after `run` or `plan`. */
-export interface RunInput extends DeviceInput {
+export interface RunInput extends DeviceInput, RemoteInput {
   readonly pipeline: string
   readonly set: ReadonlyArray<Setting>
   readonly store: string
@@ -46,7 +47,7 @@ export const run = Effect.fnUntraced(function* (input: RunInput) {
     const { outputs } = yield* execute.pipe(Effect.onInterrupt(() => (input.json ? Effect.void : howToGoOn)))
     if (!input.json) yield* show(outputs)
   })
-  yield* Effect.provide(whole, storeLayer(input.store))
+  yield* Effect.provide(withRemote(input, whole), storeLayer(input.store))
 })
 
 const show = Effect.fnUntraced(function* (outputs: { readonly [name: string]: Artifact }) {

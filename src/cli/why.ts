@@ -13,6 +13,7 @@ import { withDevice } from "./device.ts"
 import { loadGraph } from "./load.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
 import { due } from "./plan.ts"
+import { withRemote } from "./remote.ts"
 import type { View } from "./render/view.ts"
 import { whyLines, whyNotLines } from "./render/why.ts"
 import type { RunInput } from "./run.ts"
@@ -29,7 +30,7 @@ const answering = <A extends { readonly plan: { readonly action: string } }, E>(
 ) =>
   Effect.fnUntraced(function* (input: WhyInput) {
     const graph = yield* loadGraph(input.pipeline, input.set)
-    const asked = withDevice(graph, input, ask(graph, input.stage))
+    const asked = withRemote(input, withDevice(graph, input, ask(graph, input.stage)))
     const found = yield* Effect.provide(asked, storeLayer(input.store))
     const now = yield* Clock.currentTimeMillis
     yield* input.json ? printJson(found) : printLines(lines(found, now, viewOf(process.stdout)))

@@ -18,23 +18,28 @@ export const RunStarted = Schema.TaggedStruct("RunStarted", {
   time: Schema.Number
 })
 
-/** One stage of the plan; `cause` is why the stages before it run, where that alone is why; `seconds` is what it took last time. */
+/**
+ * One stage of the plan; `cause` is why the stages before it run, where that alone is why; `seconds` is what it took last time; `remote` is where the
+ * result is that will be reused, if it is not here yet.
+ */
 export const StagePlanned = Schema.TaggedStruct("StagePlanned", {
   stage: Schema.String,
   operator: Schema.String,
   action: Schema.Literals(["reuse", "run", "maybe"]),
   reasons: Schema.Array(Reason),
   cause: Schema.optionalKey(FirstCause),
-  seconds: Schema.optionalKey(Schema.Number)
+  seconds: Schema.optionalKey(Schema.Number),
+  remote: Schema.optionalKey(Schema.String)
 })
 
-/** The cache had the stage's result. */
+/** The store had the stage's result, or `remote` had it and it is here now. */
 export const StageReused = Schema.TaggedStruct("StageReused", {
   stage: Schema.String,
   operator: Schema.String,
   key: Schema.String,
   artifacts: Schema.Record(Schema.String, Artifact),
-  metrics: Metrics
+  metrics: Metrics,
+  remote: Schema.optionalKey(Schema.String)
 })
 
 /** Another process runs the stage; `seconds` is how long its lease has been held. */

@@ -10,13 +10,15 @@ import type { Artifact } from "../operator/artifact.ts"
 import type { Graph } from "../pipeline/graph.ts"
 import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
-import { type PlanError, type Prepared, type PreparedStage, prepare } from "./prepare.ts"
+import { consult } from "./consult.ts"
+import { PlanError, type Prepared, type PreparedStage, prepare } from "./prepare.ts"
 import { type History, historyOf, type Resolution, resolvePending, resolveStage } from "./resolve.ts"
+import { type Sharing, sharingOf } from "./sharing.ts"
 
 /**
  * What will happen to one stage. `maybe`: a stage before it runs, and if that gives the same bytes as some run before, this one is
  * reused. `reasons` are the smallest parts of its key that changed, and the inputs that it waits for; where there are only such, `cause` is why.
- * `seconds` is what it took last time.
+ * `seconds` is what it took last time; `remote` is where the result is that will be reused, if it is not here yet.
  */
 export const StagePlan = Schema.Struct({
   stage: Schema.String,
@@ -25,7 +27,8 @@ export const StagePlan = Schema.Struct({
   key: Schema.optionalKey(Schema.String),
   reasons: Schema.Array(Reason),
   cause: Schema.optionalKey(FirstCause),
-  seconds: Schema.optionalKey(Schema.Number)
+  seconds: Schema.optionalKey(Schema.Number),
+  remote: Schema.optionalKey(Schema.String)
 })
 export type StagePlan = typeof StagePlan.Type
 
@@ -48,7 +51,26 @@ export const plan = Effect.fnUntraced(function* <R>(
   const store = yield* Store
   yield* store.journal.refresh
   const prepared = yield* prepare(graph, store)
-  return planOf(graph.pipeline, planStages(prepared, historyOf(store, graph.pipeline)))
+  const sharing = yield* sharingOf(store)
+  const { planned } = yield* planWith(graph.pipeline, prepared, store, sharing)
+  return planOf(graph.pipeline, planned)
+})
+
+/** Plans with what the store has and, if that is not enough, with what a remote has. */
+export const planWith = Effect.fnUntraced(function* (
+  pipeline: string,
+  prepared: Prepared,
+  store: Store["Service"],
+  sharing: Sharing | undefined
+): Effect.fn.Return<{ readonly history: History; readonly planned: ReadonlyArray<PlannedStage> }, PlanError> {
+  const history = historyOf(store, pipeline, sharing)
+  const planned = planStages(prepared, history)
+  if (sharing === undefined || planned.every(({ reused }) => reused !== undefined)) return { history, planned }
+  yield* Effect.mapError(
+    consult(prepared, history, sharing),
+    ({ _tag, message, place }) => new PlanError({ place, cause: _tag, message })
+  )
+  return { history, planned: planStages(prepared, history) }
 })
 
 /** A stage's plan, with what was found on the way where it can be reused. */
@@ -73,7 +95,8 @@ export const planStages = ({ code, stages }: Prepared, history: History): Readon
     if (found.action === "reuse") {
       const { key, record } = found
       results.set(name, record.outputs)
-      const plan = { ...about, action: "reuse" as const, key, reasons: [], seconds: record.seconds }
+      const remote = found.remote === undefined ? {} : { remote: found.remote }
+      const plan = { ...about, action: "reuse" as const, key, reasons: [], seconds: record.seconds, ...remote }
       planned.push({ plan, reused: found })
       continue
     }

@@ -11,7 +11,7 @@ import { BatchCount } from "./batches.ts"
 
 /**
  * What became of one stage. `batches` counts those of its inputs, where it maps batch by batch. `resumedFrom` is the step of the resume point that
- * it went on from; `uncached` why no other run can reuse it.
+ * it went on from; `uncached` why no other run can reuse it; `remote` where a reused result came from, if it was not here.
  */
 export const StageReport = Schema.Struct({
   stage: Schema.String,
@@ -24,6 +24,7 @@ export const StageReport = Schema.Struct({
   batches: Schema.optionalKey(BatchCount),
   resumedFrom: Schema.optionalKey(Schema.Number),
   uncached: Schema.optionalKey(Schema.String),
+  remote: Schema.optionalKey(Schema.String),
   seconds: Schema.Number
 })
 export type StageReport = typeof StageReport.Type

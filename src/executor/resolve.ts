@@ -5,7 +5,7 @@
  */
 
 import type { Reason } from "../lineage/reason.ts"
-import type { StageRecord } from "../lineage/record.ts"
+import type { Preimage, StageRecord } from "../lineage/record.ts"
 import { bindingOf, type KnownResult, knownResult, runRecords, stageHeads, stageRecord } from "../lineage/records.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import type { Journal } from "../store/journal.ts"
@@ -13,19 +13,26 @@ import type { Store } from "../store/store.ts"
 import { changes } from "./explain.ts"
 import { keyOf, preimageOf, recipeOf } from "./key.ts"
 import type { Prepared, PreparedStage } from "./prepare.ts"
+import type { Sharing } from "./sharing.ts"
 
 /** The records of past runs, as the stages of one pipeline ask for them. */
 export interface History {
-  /** The result of a key, and what of it is gone from the store. */
-  readonly lookup: (key: string) => { readonly record: KnownResult; readonly lost: ReadonlyArray<Reason> } | undefined
+  /** The result of a key, what of it is gone from the store, and the remote that has it where the store has not. */
+  readonly lookup: (
+    key: string
+  ) =>
+    | { readonly record: KnownResult; readonly lost: ReadonlyArray<Reason>; readonly remote: string | undefined }
+    | undefined
+  /** What a remote adds to why a stage runs. */
+  readonly remarks: (key: string, preimage: Preimage) => ReadonlyArray<Reason>
   /** The newest result that a stage of this name had in this pipeline. */
   readonly latest: (stage: string) => StageRecord | undefined
-  /** Whether some stage ever ran with this recipe, whatever its inputs were. */
+  /** Whether some stage may ever have run with this recipe, whatever its inputs were: of a remote that is not known. */
   readonly knowsRecipe: (recipe: string) => boolean
 }
 
 /** Reads a store's history for one pipeline. What only a stage that runs asks for is read when the first of them does. */
-export const historyOf = (store: Store["Service"], pipeline: string): History => {
+export const historyOf = (store: Store["Service"], pipeline: string, sharing?: Sharing): History => {
   const { journal } = store
   let index: ReturnType<typeof indexOf> | undefined
   const indexed = () => {
@@ -35,13 +42,18 @@ export const historyOf = (store: Store["Service"], pipeline: string): History =>
   return {
     lookup: (key) => {
       const record = knownResult(journal, key)
-      return record === undefined ? undefined : { record, lost: lostBlobs(store, record) }
+      const lost = record === undefined ? [] : lostBlobs(store, record)
+      if (record !== undefined && lost.length === 0) return { record, lost, remote: undefined }
+      const shared = sharing?.known(key)
+      if (shared !== undefined) return { record: shared, lost: [], remote: sharing?.place }
+      return record === undefined ? undefined : { record, lost, remote: undefined }
     },
+    remarks: (key, preimage) => sharing?.remarks(key, preimage) ?? [],
     latest: (stage) => {
       const key = indexed().latest.get(stage)
       return key === undefined ? undefined : stageRecord(journal, key)
     },
-    knowsRecipe: (recipe) => indexed().recipes.has(recipe)
+    knowsRecipe: (recipe) => sharing !== undefined || indexed().recipes.has(recipe)
   }
 }
 
@@ -84,11 +96,18 @@ const lostBlobs = (store: Store["Service"], record: KnownResult): ReadonlyArray<
 
 /** A stage whose inputs are known: its key, and the result if the store has it, or why it must run. */
 export type Resolution =
-  | { readonly action: "reuse"; readonly key: string; readonly record: KnownResult }
+  | {
+      readonly action: "reuse"
+      readonly key: string
+      readonly preimage: Preimage
+      readonly record: KnownResult
+      /** The remote that has the result, which is not here yet. */
+      readonly remote: string | undefined
+    }
   | {
       readonly action: "run"
       readonly key: string
-      readonly preimage: StageRecord["preimage"]
+      readonly preimage: Preimage
       readonly reasons: ReadonlyArray<Reason>
       readonly latest: StageRecord | undefined
     }
@@ -103,9 +122,12 @@ export const resolveStage = (
   const preimage = preimageOf(node, recipe, inputs)
   const key = keyOf(preimage)
   const found = history.lookup(key)
-  if (found !== undefined && found.lost.length === 0) return { action: "reuse", key, record: found.record }
+  if (found !== undefined && found.lost.length === 0) {
+    return { action: "reuse", key, preimage, record: found.record, remote: found.remote }
+  }
   const latest = history.latest(node.name)
-  return { action: "run", key, preimage, latest, reasons: found?.lost ?? whyChanged(latest, preimage, code, new Set()) }
+  const reasons = found?.lost ?? whyChanged(latest, preimage, code, new Set())
+  return { action: "run", key, preimage, latest, reasons: [...reasons, ...history.remarks(key, preimage)] }
 }
 
 /** A stage some of whose inputs wait for stages that run. `certain`: no result can be there, whatever the inputs will be. */

@@ -14,7 +14,7 @@ import { randomBytes } from "node:crypto"
 import { availableParallelism } from "node:os"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { RunRecord } from "../lineage/record.ts"
+import type { RunRecord, StageFailure } from "../lineage/record.ts"
 import { addRun } from "../lineage/records.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import type { Graph } from "../pipeline/graph.ts"
@@ -22,11 +22,11 @@ import { thisProcess } from "../store/holder.ts"
 import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 import type { Event } from "./event.ts"
-import { planStages } from "./plan.ts"
+import { planWith } from "./plan.ts"
 import { type PlanError, prepare } from "./prepare.ts"
 import { RunError, type RunReport, type StageReport } from "./report.ts"
-import { historyOf } from "./resolve.ts"
 import { type Outcome, runStages } from "./schedule.ts"
+import { type Sharing, sharingOf } from "./sharing.ts"
 
 /** `concurrency` is how many stages run at once (default: as many as there are cores); those that use the device go one at a time. */
 export interface RunOptions {
@@ -45,10 +45,12 @@ export const run = Effect.fnUntraced(function* <R>(
   const emit = options.onEvent ?? (() => Effect.void)
   yield* store.journal.refresh
   const prepared = yield* prepare(graph, store)
-  const history = historyOf(store, graph.pipeline)
-  const planned = planStages(prepared, history)
+  const sharing = yield* sharingOf(store)
+  const { history, planned } = yield* planWith(graph.pipeline, prepared, store, sharing)
 
   const outcomes = new Map<string, Outcome>()
+  /** Results that are kept here and could not be pushed. */
+  let unshared: ReadonlyArray<StageFailure> = []
   const record = (status: RunRecord["status"], seconds: number | null, durable: boolean) => {
     const all = [...outcomes]
     const binding = graph.stages.flatMap(({ name: stage }) => {
@@ -66,7 +68,7 @@ export const run = Effect.fnUntraced(function* <R>(
       holder: thisProcess(),
       stages: graph.stages.length,
       ran: all.flatMap(([stage, { status }]) => (status === "ran" ? [stage] : [])),
-      failures: all.flatMap(([, outcome]) => (outcome.status === "failed" ? [outcome.failure] : [])),
+      failures: [...all.flatMap(([, outcome]) => (outcome.status === "failed" ? [outcome.failure] : [])), ...unshared],
       skipped: all.flatMap(([stage, { status }]) => (status === "skipped" ? [stage] : [])),
       outputs: graph.outputs
     }
@@ -96,22 +98,34 @@ export const run = Effect.fnUntraced(function* <R>(
     yield* emit({ _tag: "StagePlanned", ...event })
   }
   for (const { plan, reused } of planned) {
-    if (reused === undefined) continue
+    if (reused === undefined || reused.remote !== undefined) continue
     const { key, record } = reused
     const { outputs: artifacts, metrics } = record
     outcomes.set(plan.stage, { status: "reused", key, artifacts, metrics })
     yield* emit({ _tag: "StageReused", stage: plan.stage, operator: plan.operator, key, artifacts, metrics })
   }
   const idle = outcomes.size === graph.stages.length
-  if (!idle) {
+  const running = Effect.gen(function* () {
     yield* record("running", null, false)
     const concurrency = options.concurrency ?? availableParallelism()
-    yield* runStages<R>(
-      { run: id, pipeline: graph.pipeline, prepared, store, history, emit, concurrency },
-      outcomes
-    ).pipe(Effect.onInterrupt(() => Effect.ignore(finish("interrupted", true))))
-  }
-  const failed = [...outcomes.values()].some((outcome) => outcome.status === "failed")
+    const about = { run: id, pipeline: graph.pipeline, prepared, store, sharing, history, emit, concurrency }
+    yield* runStages<R>(about, outcomes)
+  })
+  /** What was here before is pushed too, so that a remote has all of what a run used. */
+  const sharingRest = Effect.fnUntraced(function* ({ offer, settle }: Sharing) {
+    for (const { name, operator } of graph.stages) {
+      const outcome = outcomes.get(name)
+      if (outcome?.status !== "reused" || outcome.remote !== undefined) continue
+      yield* offer({ stage: name, operator: operator.name, key: outcome.key })
+    }
+    unshared = yield* settle
+    for (const failure of unshared) yield* emit({ _tag: "StageFailed", ...failure })
+  })
+  yield* (idle ? Effect.void : running).pipe(
+    Effect.andThen(sharing === undefined ? Effect.void : sharingRest(sharing)),
+    Effect.onInterrupt(() => Effect.andThen(sharing?.stop ?? Effect.void, Effect.ignore(finish("interrupted", true))))
+  )
+  const failed = unshared.length > 0 || [...outcomes.values()].some((outcome) => outcome.status === "failed")
   const { failures, seconds, skipped } = yield* finish(failed ? "failed" : "succeeded", !idle)
   if (failed) {
     const causes = failures.map(({ cause, message, stage }) => `stage ${stage} failed: ${cause}: ${message}`)
@@ -139,5 +153,11 @@ const reportOf = (stage: string, operator: string, outcome: Outcome): StageRepor
         ...(outcome.resumedFrom === undefined ? {} : { resumedFrom: outcome.resumedFrom }),
         ...(outcome.uncached === undefined ? {} : { uncached: outcome.uncached })
       }
-    : { ...base, status: "reused", reasons: [], seconds: 0 }
+    : {
+        ...base,
+        status: "reused",
+        reasons: [],
+        seconds: 0,
+        ...(outcome.status === "reused" && outcome.remote !== undefined ? { remote: outcome.remote } : {})
+      }
 }

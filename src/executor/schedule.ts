@@ -23,6 +23,7 @@ import { failureOf } from "./failure.ts"
 import { recipeOf } from "./key.ts"
 import { changedSources, type Prepared, type PreparedStage } from "./prepare.ts"
 import { type History, type Resolution, resolveStage } from "./resolve.ts"
+import type { Sharing } from "./sharing.ts"
 
 interface Done {
   readonly key: string
@@ -32,7 +33,7 @@ interface Done {
 
 /** What became of a stage in a run. */
 export type Outcome =
-  | ({ readonly status: "reused" } & Done)
+  | ({ readonly status: "reused"; readonly remote?: string } & Done)
   | ({
       readonly status: "ran"
       readonly reasons: ReadonlyArray<Reason>
@@ -50,6 +51,7 @@ export interface Running {
   readonly pipeline: string
   readonly prepared: Prepared
   readonly store: Store["Service"]
+  readonly sharing: Sharing | undefined
   readonly history: History
   readonly emit: (event: Event) => Effect.Effect<void>
   readonly concurrency: number
@@ -79,7 +81,15 @@ export const runStages = Effect.fnUntraced(function* <R>(
     const { inputs: sources, name, operator } = stage.node
     const resolve = () => resolveStage(stage, inputs, running.history, running.prepared.code)
     const first = resolve()
-    if (first.action === "reuse") return yield* reuse(stage, first, emit)
+    if (first.action === "reuse" && first.remote === undefined) return yield* reuse(stage, first, emit)
+    /** The result, if a remote has it: it is here then. */
+    const shared = Effect.gen(function* () {
+      const { sharing } = running
+      if (sharing === undefined || (yield* sharing.find(first.key, first.preimage)) === undefined) return undefined
+      const found = resolve()
+      if (found.action === "reuse" && found.remote === undefined) return yield* reuse(stage, found, emit)
+      return found.action === "reuse" && (yield* sharing.pull(found.key)) ? yield* reuse(stage, found, emit) : undefined
+    })
     const permit = slots.withPermits(1)
     const same = keys.get(first.key) ?? Semaphore.makeUnsafe(1)
     keys.set(first.key, same)
@@ -89,7 +99,7 @@ export const runStages = Effect.fnUntraced(function* <R>(
       Effect.gen(function* () {
         yield* running.store.journal.refresh
         const found = resolve()
-        if (found.action === "reuse") return yield* reuse(stage, found, emit)
+        if (found.action === "reuse") return yield* reuse(stage, { ...found, remote: undefined }, emit)
         const from = Object.fromEntries(
           Object.entries(sources).map(([port, source]) => {
             const { key } = outcomes.get(source.stage) as Extract<Outcome, Done>
@@ -100,7 +110,10 @@ export const runStages = Effect.fnUntraced(function* <R>(
       })
     )
     return yield* same.withPermits(1)(
-      operator.usesDevice ? device.withPermits(1)(permit(exclusive)) : permit(exclusive)
+      Effect.flatMap(shared, (outcome) => {
+        if (outcome !== undefined) return Effect.succeed(outcome)
+        return operator.usesDevice ? device.withPermits(1)(permit(exclusive)) : permit(exclusive)
+      })
     )
   })
 
@@ -162,6 +175,11 @@ export const runStages = Effect.fnUntraced(function* <R>(
           return Effect.as(emit({ _tag: "StageFailed", ...failure }), { status: "failed", failure } as const)
         }),
         Effect.tap((outcome) => Effect.sync(() => outcomes.set(name, outcome))),
+        Effect.tap((outcome) =>
+          outcome.status === "ran" && running.sharing !== undefined
+            ? running.sharing.offer({ stage: name, operator: operator.name, key: outcome.key })
+            : Effect.void
+        ),
         Effect.andThen(Deferred.succeed(finished.get(name)!, undefined))
       )
     },
@@ -171,12 +189,13 @@ export const runStages = Effect.fnUntraced(function* <R>(
 
 const reuse = (
   { node }: PreparedStage,
-  { key, record }: Extract<Resolution, { readonly action: "reuse" }>,
+  { key, record, remote }: Extract<Resolution, { readonly action: "reuse" }>,
   emit: Running["emit"]
 ): Effect.Effect<Outcome> => {
   const { metrics, outputs: artifacts } = record
-  const event: Event = { _tag: "StageReused", stage: node.name, operator: node.operator.name, key, artifacts, metrics }
-  return Effect.as(emit(event), { status: "reused", key, artifacts, metrics })
+  const done = { key, artifacts, metrics, ...(remote === undefined ? {} : { remote }) }
+  const event: Event = { _tag: "StageReused", stage: node.name, operator: node.operator.name, ...done }
+  return Effect.as(emit(event), { status: "reused", ...done })
 }
 
 /** What is behind the digests of a preimage, where the journal does not have it yet. */

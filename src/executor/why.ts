@@ -14,9 +14,9 @@ import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 import { changes } from "./explain.ts"
 import { preimageOf } from "./key.ts"
-import { planStages, StagePlan } from "./plan.ts"
+import { planWith, StagePlan } from "./plan.ts"
 import { PlanError, prepare } from "./prepare.ts"
-import { historyOf } from "./resolve.ts"
+import { sharingOf } from "./sharing.ts"
 
 /** A past result of a stage; `time` is milliseconds since 1970, `reasons` why it ran then. */
 const Made = Schema.Struct({
@@ -65,8 +65,7 @@ const look = Effect.fnUntraced(function* <R>(graph: Graph<R>, stage: string) {
   }
   yield* store.journal.refresh
   const prepared = yield* prepare(graph, store)
-  const history = historyOf(store, graph.pipeline)
-  const planned = planStages(prepared, history)
+  const { history, planned } = yield* planWith(graph.pipeline, prepared, store, yield* sharingOf(store))
   const plans = new Map(planned.map(({ plan, reused }) => [plan.stage, { plan, outputs: reused?.record.outputs }]))
   const { node, recipe } = prepared.stages[at]!
   const sources = Object.entries(node.inputs)

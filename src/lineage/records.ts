@@ -17,6 +17,9 @@ const decodeBinding = Schema.decodeUnknownOption(Binding)
 const encodeStage = Schema.encodeSync(StageRecord)
 const encodeRun = Schema.encodeSync(RunRecord)
 
+/** A stage's record, as JSON holds it; undefined if it is none. */
+export const decodeRecord = (value: Schema.Json): StageRecord | undefined => Option.getOrUndefined(decodeStage(value))
+
 const Head = Schema.Struct({
   key: Schema.String,
   recipe: Schema.String,

@@ -14,6 +14,8 @@ import { StoreError } from "./storeError.ts"
 export interface Blobs {
   /** Writes a blob durably; the digest is taken as the bytes pass. */
   readonly put: <E = never>(data: Content<E>) => Effect.Effect<Blob, E | StoreError>
+  /** Writes a blob of which it is known what it must be. One that is another is refused, and nothing is kept of it. */
+  readonly receive: <E>(blob: Blob, data: Content<E>) => Effect.Effect<void, E | StoreError>
   /** The bytes, checked against the digest the first time that this process reads them. */
   readonly bytes: (blob: Blob) => Effect.Effect<Uint8Array<ArrayBuffer>, StoreError>
   /** A read-only file with the bytes, checked likewise. */
@@ -67,8 +69,18 @@ export const makeBlobs = (
   return {
     put: (data) =>
       Effect.tap(
-        durable.blob(data, (blob) => fileOf(blob.digest)),
+        durable.blob(data, (blob) => Effect.succeed(fileOf(blob.digest))),
         (blob) => Effect.sync(() => checked.add(blob.digest))
+      ),
+    receive: (blob, data) =>
+      Effect.asVoid(
+        durable.blob(data, ({ bytes, digest }) => {
+          if (digest === blob.digest && bytes === blob.bytes) return Effect.succeed(fileOf(digest))
+          const found =
+            bytes === blob.bytes ? "its bytes have another digest" : `${bytes} bytes in place of ${blob.bytes}`
+          const message = `blob ${blob.digest} came damaged (${found}) and was not kept`
+          return Effect.fail(new StoreError({ reason: "corrupt", place: blob.digest, message }))
+        })
       ),
     bytes,
     path: Effect.fnUntraced(function* (blob: Blob): Effect.fn.Return<string, StoreError> {

@@ -23,10 +23,13 @@ export interface Durable {
   /** Makes a folder and those above it, durably, whoever made them. */
   readonly folder: (folder: string) => Effect.Effect<void, StoreError>
   /**
-   * Writes a blob to `temporary/`, then moves it, read-only, to the place that `target` gives for its digest. A file that is there is
-   * replaced: if it was damaged it is now whole.
+   * Writes a blob to `temporary/`, then moves it, read-only, to the place that `target` gives for its digest; where that fails it is not there. A
+   * file that is there is replaced: if it was damaged it is now whole.
    */
-  readonly blob: <E = never>(data: Content<E>, target: (blob: Blob) => string) => Effect.Effect<Blob, E | StoreError>
+  readonly blob: <E = never>(
+    data: Content<E>,
+    target: (blob: Blob) => Effect.Effect<string, StoreError>
+  ) => Effect.Effect<Blob, E | StoreError>
   /** Writes a small file whole. */
   readonly whole: (target: string, text: string) => Effect.Effect<void, StoreError>
 }
@@ -114,8 +117,9 @@ export const makeDurable = (disk: Disk, root: string): Durable => {
             })
             blob = { digest: digest.digest("hex"), bytes }
           }
+          const place = yield* target(blob)
           yield* file.protect
-          yield* publish(name, file, target(blob))
+          yield* publish(name, file, place)
           return blob
         })
       ),

@@ -99,7 +99,11 @@ export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Retu
     quarantine,
     fileOf: (digest) => path.join(root, "objects", digest.slice(0, 2), digest)
   })
-  const blobs: Blobs = { ...plain, put: (data) => Effect.andThen(prepare, plain.put(data)) }
+  const blobs: Blobs = {
+    ...plain,
+    put: (data) => Effect.andThen(prepare, plain.put(data)),
+    receive: (blob, data) => Effect.andThen(prepare, plain.receive(blob, data))
+  }
   const journal = yield* openJournal(durable, path.join(root, "records"), prepare)
   const memo = yield* openMemo(durable, path.join(root, "memo"), prepare)
   const take = (key: string, onWait: (waiting: Waiting) => Effect.Effect<void>) =>

@@ -25,7 +25,9 @@ export const historyLines = (state: Progress, event: Event, view: View): Readonl
     case "StagePlanned":
       return state.planned.size === state.total ? opening(state, view) : []
     case "StageReused":
-      return state.planned.get(event.stage)?.action === "reuse" ? [] : whole(state, event.stage, view)
+      return state.planned.get(event.stage)?.action === "reuse" && event.remote === undefined
+        ? []
+        : whole(state, event.stage, view)
     case "StageProgress":
       return event.resumed === true
         ? [cut(` ${view.style.due("↻")} ${event.stage} goes on from step ${event.step}`, view.columns)]
@@ -82,7 +84,7 @@ const doneLine = (state: Progress, stages: ReadonlyArray<string>, view: View): R
   const name = nameOf(state, good)
   const seconds = results.reduce((sum, result) => sum + result.seconds, 0)
   const reused = results.every(({ status }) => status === "reused")
-  const time = reused ? "reused" : duration(seconds)
+  const time = reused ? (results.some(({ remote }) => remote) ? "pulled" : "reused") : duration(seconds)
   const metrics = metricPhrases(resultMetrics(Object.assign({}, ...results.map(({ metrics }) => metrics))))
   const names = Math.min(nameColumns(state), Math.floor(view.columns / 2))
   const start = ` ${style.good("✓")} ${pad(cut(name, names), names)}  ${style.faint(time.padStart(7))}  `

@@ -27,7 +27,7 @@ export const plainLines = (state: Progress, event: Event, now: number, written: 
     case "StagePlanned":
       return state.planned.size === state.total ? [planText(state)] : []
     case "StageReused":
-      return [`reused ${event.stage}`]
+      return [`reused ${event.stage}${event.remote === undefined ? "" : `, from ${event.remote}`}`]
     case "StageWaiting": {
       if (now - (written.get(event.stage) ?? Number.NEGATIVE_INFINITY) < interval) return []
       written.set(event.stage, now)

@@ -37,13 +37,15 @@ export const planLines = (graph: Graph<unknown>, plan: Plan, view: View): Readon
       causes.length > 0 || because.length === 0
         ? ""
         : `because of ${because.slice(0, 2).join(", ")}${because.length > 2 ? " and others" : ""}`
+    const places = [...new Set(stages.flatMap(({ remote }) => remote ?? []))]
+    const from = places.map((place) => `from ${place}`).join(", ")
     const never = reasons.some(({ kind }) => kind === "never-ran") && due.length > 0 ? "never ran" : ""
     const texts = [...new Set(causes.map(({ message }) => message))]
     const below = texts.flatMap((message) => wrap(printable(message), view.columns - 6).map(style.due))
     const most = 6
     return {
       sign,
-      end: [some, never, time, saved(row), after].filter((part) => part !== "").map(style.faint),
+      end: [some, never, time, saved(row), from, after].filter((part) => part !== "").map(style.faint),
       below: below.length <= most ? below : [...below.slice(0, most), style.faint(`and ${below.length - most} more`)]
     }
   }

@@ -31,6 +31,8 @@ export interface Running {
 /** What became of a stage. */
 export interface Done {
   readonly status: "reused" | "finished" | "failed" | "skipped"
+  /** Whether a reused result came from a remote. */
+  readonly remote: boolean
   readonly seconds: number
   readonly metrics: Metrics
 }
@@ -90,16 +92,16 @@ export const fold = (state: Progress, event: Event, now: number): void => {
     metrics: {},
     waiting
   })
-  const end = (stage: string, status: Done["status"], seconds: number, metrics: Metrics) => {
+  const end = (stage: string, status: Done["status"], seconds: number, metrics: Metrics, remote = false) => {
     state.running.delete(stage)
-    state.done.set(stage, { status, seconds, metrics })
+    state.done.set(stage, { status, remote, seconds, metrics })
   }
   switch (event._tag) {
     case "StagePlanned":
       state.planned.set(event.stage, { action: event.action, reasons: event.reasons, seconds: event.seconds })
       return
     case "StageReused":
-      end(event.stage, "reused", 0, event.metrics)
+      end(event.stage, "reused", 0, event.metrics, event.remote !== undefined)
       return
     case "StageWaiting": {
       const { host, pid } = event

@@ -1,12 +1,15 @@
 /**
  * `node main.ts <plan|run> <pipeline> <store> [path=value ...]`: prints events as JSON lines, and last the report, the plan or the error.
- * With `PTMFLOW_TEST_KILL="<n> <before|within|after>"` it kills itself at the n-th change of the disk.
+ * With `PTMFLOW_TEST_KILL="<n> <before|within|after>"` it kills itself at the n-th change of the disk. With `PTMFLOW_TEST_REMOTE=<folder>` it shares
+ * results there, and `PTMFLOW_TEST_REMOTE_KILL` kills it at the n-th change of that.
  */
 import * as Effect from "effect/Effect"
 import { plan } from "../../../src/executor/plan.ts"
 import { run } from "../../../src/executor/run.ts"
 import * as Pipeline from "../../../src/pipeline/pipeline.ts"
 import { CurrentDisk, nodeDisk } from "../../../src/store/disk.ts"
+import { folderRemote } from "../../../src/store/remote/folder.ts"
+import { CurrentRemote } from "../../../src/store/remote/remote.ts"
 import * as Store from "../../../src/store/store.ts"
 import { killingDisk, type When } from "./killing.ts"
 
@@ -25,13 +28,21 @@ const main = Effect.gen(function* () {
   yield* print(command === "plan" ? yield* plan(graph) : yield* run(graph, { onEvent: print }))
 })
 
-const [at, when] = process.env["PTMFLOW_TEST_KILL"]?.split(" ") ?? []
-const disk = at === undefined ? nodeDisk : killingDisk(Number(at), when as When)
+const diskOf = (kill: string | undefined) => {
+  const [at, when] = kill?.split(" ") ?? []
+  return at === undefined ? nodeDisk : killingDisk(Number(at), when as When)
+}
+const shared = process.env["PTMFLOW_TEST_REMOTE"]
+const remote =
+  shared === undefined
+    ? undefined
+    : { objects: folderRemote(shared, diskOf(process.env["PTMFLOW_TEST_REMOTE_KILL"])), policy: "normal" as const }
 
 const fiber = Effect.runFork(
   main.pipe(
     Effect.provide(Store.layer(folder!)),
-    Effect.provideService(CurrentDisk, disk),
+    Effect.provideService(CurrentDisk, diskOf(process.env["PTMFLOW_TEST_KILL"])),
+    Effect.provideService(CurrentRemote, remote),
     Effect.catch((error) =>
       Effect.andThen(
         print(error),

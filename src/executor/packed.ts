@@ -1,0 +1,60 @@
+/**
+ * A stage's record as it travels between machines: with the trees behind its digests, and a digest of the whole.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { StageRecord } from "../lineage/record.ts"
+import { decodeRecord } from "../lineage/records.ts"
+import { sha256 } from "../store/digest.ts"
+import { frame, type Journal, type NewEntry, unframe } from "../store/journal.ts"
+import { RemoteError } from "../store/remote/remote.ts"
+import { keyOf } from "./key.ts"
+
+/** A record, and the journal entries that it travels as. */
+export interface Packed {
+  readonly record: StageRecord
+  readonly entries: ReadonlyArray<NewEntry>
+}
+
+const TITLE = "ptmflow-record/1"
+
+/** The text of a record that is in the journal. */
+export const pack = (journal: Journal, { key, preimage }: StageRecord): string => {
+  const wanted = [
+    ["code", preimage.code],
+    ["packages", preimage.packages],
+    ["stage", key]
+  ] as const
+  const lines = wanted.flatMap(([kind, key]) => {
+    const entry = journal.newest(kind, key)
+    return entry === undefined ? [] : [frame({ kind, key, value: entry.value() })]
+  })
+  const text = lines.join("")
+  return `${TITLE} ${sha256(text)}\n${text}`
+}
+
+/** What a text holds, if it is whole and its stage's key is that of its preimage. `place` is what it is called. */
+export const unpack = (bytes: Buffer, place: string): Effect.Effect<Packed, RemoteError> => {
+  const damaged = (words: string) =>
+    Effect.fail(new RemoteError({ reason: "damaged", place, message: `${place} ${words}` }))
+  const end = bytes.indexOf(10)
+  const [title, digest] = bytes.toString("latin1", 0, Math.max(end, 0)).split(" ")
+  if (title !== TITLE) return damaged("is damaged, or of another version of ptmflow")
+  const text = bytes.subarray(end + 1)
+  if (sha256(text) !== digest) return damaged("is damaged")
+  const entries: Array<NewEntry> = []
+  for (let start = 0; start < text.byteLength; ) {
+    const next = text.indexOf(10, start)
+    const entry = unframe(text.subarray(start, next), start)
+    if (next < 0 || entry === undefined) return damaged("is damaged")
+    entries.push({ kind: entry.kind, key: entry.key, value: entry.value() })
+    start = next + 1
+  }
+  const stage = entries.at(-1)
+  const record = stage?.kind === "stage" ? decodeRecord(stage.value) : undefined
+  if (record === undefined || record.key !== stage?.key || keyOf(record.preimage) !== record.key) {
+    return damaged("is no record of a stage")
+  }
+  return Effect.succeed({ record, entries })
+}
