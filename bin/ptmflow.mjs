@@ -10,6 +10,7 @@ import module, { createRequire } from "node:module"
 import { constants } from "node:os"
 import path from "node:path"
 import { fileURLToPath } from "node:url"
+import { resolveQuickly } from "./resolve.mjs"
 
 const needed = 24
 const relaunched = "PTMFLOW_RELAUNCHED"
@@ -54,8 +55,10 @@ const start = async () => {
     process.channel.unref()
   }
   module.enableCompileCache()
-  const source = new URL("../src/cli/main.ts", import.meta.url)
-  const { main } = await import(existsSync(source) ? source : new URL("../dist/src/cli/main.js", import.meta.url))
+  const at = (file) => new URL(`../${file}`, import.meta.url).href
+  const source = existsSync(new URL("../src/cli/main.ts", import.meta.url))
+  resolveQuickly(source ? [at("src/"), at("operators/")] : [at("dist/")])
+  const { main } = await import(at(source ? "src/cli/main.ts" : "dist/src/cli/main.js"))
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
   main(process.argv.slice(2), version)
 }
