@@ -113,17 +113,23 @@ INLINE void finishVector(const Gemm& g, long at, long n, vec value) {
   storePart(g.c + at, value, n);
 }
 
+// A column of vectors of the epilogue, each of n elements.
+template <int ACTIVATION>
+INLINE void finishColumn(const Gemm g, long at, long rows, long n, vec bias, const real* sums, long strideSums) {
+  for (long i = 0; i < rows; i++, at += g.strideC, sums += strideSums) finishVector<ACTIVATION>(g, at, n, load(sums) + bias);
+}
+template <int ACTIVATION>
+__attribute__((noinline)) void finishPart(const Gemm& g, long at, long rows, long n, vec bias, const real* sums, long strideSums) {
+  finishColumn<ACTIVATION>(g, at, rows, n, bias, sums, strideSums);
+}
+
 template <int ACTIVATION>
 void finishAll(const Gemm& g, long i0, long rows, long j0, long width, const real* sums, long strideSums) {
   for (long j = 0; j < width; j += VL) {
-    const long n = width - j;
+    const long n = width - j, at = i0 * g.strideC + j0 + j;
     const vec bias = g.bias == nullptr ? vec{} : loadPart(g.bias + j0 + j, n);
-    for (long i = 0; i < rows; i++) {
-      const long at = (i0 + i) * g.strideC + j0 + j;
-      const vec value = load(sums + i * strideSums + j) + bias;
-      if (n >= VL) finishVector<ACTIVATION>(g, at, VL, value);
-      else finishVector<ACTIVATION>(g, at, n, value);
-    }
+    if (n >= VL) finishColumn<ACTIVATION>(g, at, rows, VL, bias, sums + j, strideSums);
+    else finishPart<ACTIVATION>(g, at, rows, n, bias, sums + j, strideSums);
   }
 }
 
@@ -183,10 +189,10 @@ struct Tasks {
   Tasks(const Gemm& g, long panels, int workers) {
     const long tiles = divideUp(g.m, MR), share = tiles / (8 * workers), most = MC / MR;
     const bool tall = share >= most / 2 || panels < 32;
-    height = (!tall || share > most ? most : share < 4 ? 4 : share) * MR;
-    down = divideUp(g.m, height);
+    down = divideUp(tiles, !tall || share > most ? most : share < 4 ? 4 : share);
+    height = divideUp(tiles, down) * MR;
     group = panels;
-    while (down * divideUp(panels, group) < 4 * workers && group > 8) group = divideUp(group, 2);
+    while (down * divideUp(panels, group) < 2 * workers && group > 8) group = divideUp(group, 2);
     count = down * divideUp(panels, group);
   }
 };
