@@ -7,12 +7,13 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { targetCount } from "../src/engine/batch.ts"
-import { initializeInTurns, type ModelConfig } from "../src/engine/model.ts"
+import { initializeInTurns } from "../src/engine/model.ts"
 import { adamW, learningRate } from "../src/engine/optimizer.ts"
 import * as Session from "../src/engine/session.ts"
 import * as Operator from "../src/operator/operator.ts"
 import { Stage } from "../src/operator/stage.ts"
 import * as Table from "../src/table/index.ts"
+import { architectureParams, configOf } from "./architecture.ts"
 import { type Checkpoint, CheckpointPort } from "./checkpoint.ts"
 import * as Pace from "./pace.ts"
 import { NonNegative, Positive, PositiveInt, Precision, parameter, Share } from "./parameter.ts"
@@ -23,10 +24,7 @@ import * as Windows from "./windows.ts"
 
 /** Parameters of pretraining; the model's vocabulary is the tokenizer's. */
 export const PretrainParams = Schema.Struct({
-  layers: parameter(PositiveInt, 4, "transformer blocks"),
-  heads: parameter(PositiveInt, 4, "attention heads; must divide the width"),
-  width: parameter(PositiveInt, 128, "width of the residual stream"),
-  context: parameter(PositiveInt, 128, "tokens a training window has, and the longest sequence the model can read"),
+  ...architectureParams,
   batch: parameter(PositiveInt, 16, "windows an update"),
   steps: parameter(PositiveInt, 1000, "updates"),
   learningRate: parameter(Positive, 2e-3, "peak learning rate"),
@@ -56,15 +54,7 @@ export const pretrain = Operator.make("pretrain", {
   run: Effect.fnUntraced(function* ({ inputs, params }) {
     const stage = yield* Stage
     const { tokenizer } = inputs
-    const config: ModelConfig = {
-      family: "gpt2",
-      layers: params.layers,
-      heads: params.heads,
-      width: params.width,
-      vocabulary: tokenizer.vocabularySize,
-      context: params.context,
-      scalarHead: false
-    }
+    const config = configOf(params, tokenizer.vocabularySize)
     const train = yield* Windows.read(inputs.train)
     const validation = yield* Windows.read(inputs.validation)
     for (const [name, stream] of Object.entries({ train, validation })) {
