@@ -26,6 +26,8 @@ export const buildGraph = (
 ): Written => {
   const stages = new Map<string, StageNode>()
   let suffix = ""
+  /** The part of the suffix that partitions gave. */
+  let within = ""
 
   const refuse = (place: string, message: string): never => {
     throw new PipelineError({ pipeline, place, message })
@@ -66,7 +68,9 @@ export const buildGraph = (
     const inputs = Object.fromEntries(
       Object.keys(operator.inputs).map((port) => [port, checkSource(`${name}.${port}`, given[port])])
     )
-    stages.set(name, { name, operator, params, ...trees(operator, params, refuse.bind(undefined, name)), inputs })
+    const partition = within === "" ? {} : { partition: within }
+    const made = trees(operator, params, refuse.bind(undefined, name))
+    stages.set(name, { name, operator, params, ...made, inputs, ...partition })
     return Object.fromEntries(Object.keys(operator.outputs).map((port) => [port, { stage: name, port }]))
   }
 
@@ -85,7 +89,39 @@ export const buildGraph = (
     return state
   }
 
-  const written = write({ add, iterate } as unknown as Builder)
+  const partition = (partitions: ReadonlyArray<string>, step: (partition: string) => unknown): object => {
+    const [outer, outerWithin] = [suffix, within]
+    const made: Array<readonly [string, unknown]> = []
+    const suffixes = new Map<string, string>()
+    try {
+      for (const name of partitions) {
+        const own = `.${name.replaceAll(/[^A-Za-z0-9_.-]+/g, "_")}`
+        if (own === ".") refuse("partition", "a partition's name is empty")
+        if (suffixes.has(own)) refuse(`partition ${name}`, `its stages would be named as those of ${suffixes.get(own)}`)
+        suffixes.set(own, name)
+        suffix = outer + own
+        within = outerWithin + own
+        made.push([name, step(name)])
+      }
+    } finally {
+      suffix = outer
+      within = outerWithin
+    }
+    if (made.length === 0) refuse("partition", "there are no partitions: name at least one")
+    const isOutput = (value: unknown) => typeof (value as Source).stage === "string"
+    if (made.every(([, value]) => isOutput(value))) return Object.fromEntries(made)
+    const outputs = Object.keys(made[0]![1] as object)
+    return Object.fromEntries(
+      outputs.map((output) => [
+        output,
+        Object.fromEntries(
+          made.map(([name, value]) => [name, (value as { readonly [output: string]: unknown })[output]])
+        )
+      ])
+    )
+  }
+
+  const written = write({ add, iterate, partition } as unknown as Builder)
   const outputs = Object.fromEntries(
     Object.entries(written).map(([name, source]) => [name, checkSource(`output ${name}`, source)])
   )

@@ -14,7 +14,7 @@ export interface Source {
 
 /**
  * One use of an operator: `params` as its `run` gets them, every default filled in; `paramsJson` the same as its schema writes them, from which they
- * can be read back; `paramsTree` the same as they enter the stage key.
+ * can be read back; `paramsTree` the same as they enter the stage key. `partition` is what of the name says for which partition it is, where it is for one.
  */
 export interface StageNode {
   readonly name: string
@@ -23,6 +23,7 @@ export interface StageNode {
   readonly paramsJson: Json
   readonly paramsTree: Json
   readonly inputs: { readonly [port: string]: Source }
+  readonly partition?: string
 }
 
 /**

@@ -56,7 +56,13 @@ export type LoopNeeds<S> = S extends Output<unknown, infer R> ? R : OutputNeeds<
 export type LoopResult<S extends LoopState, R> =
   S extends Output<infer A, unknown> ? Output<A, R> : { readonly [K in keyof S]: Output<OutputValue<S[K]>, R> }
 
-/** What writes a pipeline: `add` a stage, `iterate` a group of them. */
+/** The outputs of partitions, by the partition's name: of one output, or of several by name. */
+export type Partitioned<O extends LoopState> =
+  O extends Output<unknown, unknown>
+    ? { readonly [partition: string]: O }
+    : { readonly [K in keyof O]: { readonly [partition: string]: O[K] } }
+
+/** What writes a pipeline: `add` a stage, `iterate` a group of them, or build them for each `partition`. */
 export interface Builder {
   /**
    * Adds a stage and returns its outputs. `name` defaults to the operator's and must be unique in the pipeline; `params` are decoded by
@@ -85,4 +91,14 @@ export interface Builder {
     initial: S,
     step: (state: LoopInput<S>, i: number) => T
   ): LoopResult<S, LoopNeeds<S> | LoopNeeds<T>>
+
+  /**
+   * Builds the same stages once for each partition of a data set: a file, a month, a range of keys. A change in one partition reruns its stages and
+   * no other's. Names of stages get the suffix `.<partition>`, in which other characters than letters, digits, `_`, `.` and `-` are `_`. What becomes of
+   * the partitions goes together again in an operator with an input for each (`concat`).
+   */
+  partition<const O extends LoopState>(
+    partitions: ReadonlyArray<string>,
+    write: (partition: string) => O
+  ): Partitioned<O>
 }

@@ -6,5 +6,5 @@
 export { Float32List, Int32List, type RowSchema } from "./columns.ts"
 export { mapBatches } from "./map-batches.ts"
 export { of } from "./port.ts"
-export { collect, count, fromBatches, fromRows, type ReadError, type Table } from "./table.ts"
+export { collect, concat, count, fromBatches, fromRows, type ReadError, type Table } from "./table.ts"
 export { TableError } from "./table-error.ts"

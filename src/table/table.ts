@@ -188,6 +188,14 @@ export const fromBatches = <Row, E extends { readonly message: string } = never>
   return fromCells({ rowSchema, numRows, digest: undefined, cells })
 }
 
+/** The rows of several tables, those of the first first. */
+export const concat = <Row>(rowSchema: RowSchema<Row>, tables: ReadonlyArray<Table<Row>>): Table<Row> => {
+  const counts = tables.map(({ numRows }) => numRows)
+  const numRows = counts.includes(undefined) ? undefined : counts.reduce<number>((sum, n) => sum + n!, 0)
+  const batches = Stream.flatMap(Stream.fromIterable(tables), (table) => table.batches)
+  return fromCells({ rowSchema, numRows, digest: undefined, cells: conform(rowSchema, batches, "table") })
+}
+
 /** Record batches as cells of the columns of `rowSchema`. */
 export const conform = <Row>(
   rowSchema: RowSchema<Row>,

@@ -129,6 +129,29 @@ export const looped = Pipeline.make("looped", { params: Schema.Struct({ rounds: 
 })
 export const loopNeedsBoth: Equal<NeedsOf<typeof looped>, Device | Judge> = true
 
+declare const together: Operator.Operator<
+  object,
+  { readonly [partition: string]: Port<Checkpoint> },
+  { readonly checkpoint: Port<Checkpoint> },
+  never,
+  never
+>
+export const partitioned = Pipeline.make("partitioned", {}, (p) => {
+  const parts = p.partition(["a", "b"], (partition) => {
+    const { tokens } = p.add(read, { params: { glob: partition } })
+    return { tokens, checkpoint: p.add(train, { inputs: { tokens } }).checkpoint }
+  })
+  const one: { readonly [partition: string]: Output<Tokens, never> } = p.partition(
+    ["a"],
+    (partition) => p.add(read, { params: { glob: partition } }).tokens
+  )
+  p.add(together, { inputs: parts.checkpoint })
+  // @ts-expect-error the partitions are tokens, and checkpoints are wanted
+  p.add(together, { inputs: one })
+  return { checkpoint: p.add(together, { inputs: parts.checkpoint }).checkpoint }
+})
+export const partitionsNeedWhatTheirStagesNeed: Equal<NeedsOf<typeof partitioned>, Device> = true
+
 declare const widened: Output<Tokens, Device>
 export const outputsAreCovariant: Output<object, Device | Judge> = widened
 // @ts-expect-error what a stage needs cannot be forgotten

@@ -95,8 +95,10 @@ const nameOf = (state: Progress, stages: ReadonlyArray<string>): string => {
   const first = stages[0]!
   const block = state.blockOf.get(first)
   if (block === undefined || block.rounds === 0) return first
-  const names = [...new Set(stages.map((stage) => roundOf(stage).base))]
-  return `${names.join(" → ")} ${roundOf(first).round}/${block.rounds}`
+  const { round } = roundOf(first)
+  const members = new Set(stages)
+  const rows = block.rows.filter((row) => row.stages.some((stage) => members.has(stage)))
+  return `${rows.map(({ name }) => name).join(" → ")} ${round === undefined ? `×${block.rounds}` : `${round}/${block.rounds}`}`
 }
 
 const nameColumns = (state: Progress): number =>

@@ -4,14 +4,15 @@
  * @since 0.1.0
  */
 
-/** A stage by its name, and the names of the stages that it takes from. */
+/** A stage by its name, and the names of the stages that it takes from; `partition` is the part of its name that says for which one it is. */
 export interface OutlineStage {
   readonly name: string
+  readonly partition?: string | undefined
   readonly operator: string
   readonly from: ReadonlyArray<string>
 }
 
-/** One line of an outline: a stage, or the stages of one name in all rounds of a loop (`rollout.1`, `rollout.2`, ... are `rollout`). */
+/** One line of an outline: a stage, or the stages of one name in all rounds of a loop (`rollout.1`, `rollout.2`, ... are `rollout`), or for all partitions. */
 export interface Row {
   readonly name: string
   readonly operator: string
@@ -41,8 +42,9 @@ interface Family {
 export const outline = (stages: ReadonlyArray<OutlineStage>): ReadonlyArray<Block> => {
   const families = new Map<string, Family>()
   stages.forEach((stage, at) => {
-    const { base, round } = roundOf(stage.name)
-    const key = JSON.stringify([base, stage.operator, round !== undefined])
+    const { partition } = stage
+    const { base, round } = roundOf(partition === undefined ? stage.name : stage.name.replace(partition, ""))
+    const key = JSON.stringify([base, stage.operator, round !== undefined, partition !== undefined])
     const family = families.get(key) ?? { base, members: [] }
     families.set(key, family)
     family.members.push({ stage, at, round })
@@ -64,13 +66,14 @@ export const outline = (stages: ReadonlyArray<OutlineStage>): ReadonlyArray<Bloc
         (name) => rowName.get(name) ?? name
       )
     }
-    const rounds = members.length > 1 ? new Set(members.map(({ round }) => round)).size : 0
+    const places = members.map(({ round, stage }) => stage.partition ?? round)
+    const rounds = members.length > 1 ? new Set(places).size : 0
     const last = blocks.at(-1)
     // A loop's first round is whole before its second begins; the next loop of as many rounds begins after all of it.
     if (last !== undefined && last.rounds === rounds && (rounds === 0 || first.at < last.secondRound)) {
       last.rows.push(row)
     } else {
-      const second = members.find(({ round }) => round !== first.round)
+      const second = members.find((_, i) => places[i] !== places[0])
       blocks.push({ rows: [row], rounds, secondRound: second?.at ?? Number.POSITIVE_INFINITY })
     }
   }

@@ -60,8 +60,9 @@ export const initial = (
   now: number
 ): Progress => {
   const blocks = outline(
-    graph.stages.map(({ inputs, name, operator }) => ({
+    graph.stages.map(({ inputs, name, operator, partition }) => ({
       name,
+      partition,
       operator: operator.name,
       from: Object.values(inputs).map(({ stage }) => stage)
     }))

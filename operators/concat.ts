@@ -1,0 +1,42 @@
+/**
+ * Puts the tables of partitions together.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Operator from "../src/operator/operator.ts"
+import type { Port } from "../src/operator/port.ts"
+import * as Table from "../src/table/index.ts"
+
+/**
+ * An operator named `name` with an input for each partition, whose output has the rows of all, in the order of the partitions' names (by code units). How
+ * the partitions were listed changes nothing.
+ */
+export const concat = <Row>(
+  name: string,
+  rowSchema: Table.RowSchema<Row>,
+  partitions: { readonly [partition: string]: unknown }
+) => {
+  const port = Table.of(rowSchema)
+  const names = Object.keys(partitions).toSorted()
+  const inputs: { readonly [partition: string]: Port<Table.Table<Row>> } = Object.fromEntries(
+    names.map((partition) => [partition, port])
+  )
+  const operator = Operator.make(name, {
+    description: "Puts the tables of partitions together",
+    params: Schema.Struct({}),
+    inputs,
+    outputs: { rows: port },
+    run: ({ inputs }) =>
+      Effect.succeed({
+        rows: Table.concat(
+          rowSchema,
+          names.map((partition) => inputs[partition]!)
+        )
+      })
+  })
+  // What a caller gives is all in the ports: the module where it was called is no part of the code.
+  const whole: typeof operator = { ...operator, definition: { ...operator.definition, callers: [] } }
+  return whole
+}
