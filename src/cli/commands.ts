@@ -240,6 +240,23 @@ const show = Command.make(
   )
 )
 
+const exportFiles = Command.make(
+  "export",
+  {
+    artifact: flags.reference("artifact", "An artifact"),
+    folder: Argument.String("folder").pipe(Argument.withDescription("The folder to make: new, or empty")),
+    store: flags.store,
+    json: flags.json("Prints the names and sizes of the files as JSON")
+  },
+  (input) => from(async () => (await import("./export.ts")).exportFiles(input))
+).pipe(
+  Command.withShortDescription("Write an artifact's files into a folder"),
+  Command.withDescription(
+    "Copies the files of an artifact into a folder: of an export-checkpoint stage, what Hugging Face's transformers loads."
+  ),
+  Command.withExamples([{ command: "ptmflow export export-checkpoint models/mine" }])
+)
+
 const seconds: { readonly [unit: string]: number } = { s: 1, m: 60, h: 3600, d: 86400 }
 
 const gc = Command.make(
@@ -398,6 +415,7 @@ export const ptmflow = Command.make("ptmflow").pipe(
     lineage,
     generate,
     show,
+    exportFiles,
     gc,
     pin,
     fsck,

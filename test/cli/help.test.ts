@@ -24,7 +24,20 @@ const helpOf = async (...path: ReadonlyArray<string>): Promise<HelpDoc> => {
 }
 
 const view = { columns: 80, style: styleOf(false) }
-const commands = ["run", "plan", "status", "lineage", "generate", "show", "gc", "pin", "fsck", "reindex", "doctor"]
+const commands = [
+  "run",
+  "plan",
+  "status",
+  "lineage",
+  "generate",
+  "show",
+  "export",
+  "gc",
+  "pin",
+  "fsck",
+  "reindex",
+  "doctor"
+]
 
 test("the first page names every command, each with a sentence", async () => {
   const text = helpLines(await helpOf(), view).join("\n")

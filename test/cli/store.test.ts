@@ -24,6 +24,23 @@ describe("commands that care for a store", () => {
       .filter((entry) => entry.isFile())
       .map((entry) => path.join(entry.parentPath, entry.name))
 
+  it("export writes an artifact's files into a folder that is new, and into no other", async () => {
+    const status = await json("status")
+    const stage = status.newest.stages.find(({ artifacts }: { artifacts: object }) => Object.keys(artifacts).length > 0)
+    const [port, artifact] = Object.entries(stage.artifacts)[0] as [string, { readonly parts: object }]
+    const { files } = await json("export", `${stage.stage}.${port}`, "out/files")
+    const names = Object.keys(artifact.parts)
+    assert.deepStrictEqual(
+      files.map(({ name }: { name: string }) => name),
+      names
+    )
+    assert.deepStrictEqual(fs.readdirSync(path.join(folder.root, "out/files")).toSorted(), names.toSorted())
+    const again = await folder.start(["export", `${stage.stage}.${port}`, "out/files"])
+    assert.strictEqual(again.code, 1)
+    assert.include(again.errors, "it is there and has files")
+    assert.deepStrictEqual(fs.readdirSync(path.join(folder.root, "out")), ["files"])
+  })
+
   it("gc --dry-run says what would go and removes nothing; a pin keeps all; without it all goes", async () => {
     const before = blobs().length
     const dry = await json("gc", "--keep", "0", "--grace", "0s", "--dry-run")
