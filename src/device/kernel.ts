@@ -17,6 +17,9 @@ interface KernelShape {
 /** Values of the `activation` integer of `matmul`. */
 export const Activation = { none: 0, gelu: 1, geluGradient: 2 } as const
 
+/** Positions of a sequence whose keys lie together in the cache of `decodeAttention`. */
+export const cacheBlock = 16
+
 /**
  * Values of the `precision` integer of matrix products: bf16 rounds the elements of both factors to bfloat16 (8 bits of mantissa, to nearest,
  * ties to even) and sums their products as f32 does. What is read and written stays `real`.
@@ -156,8 +159,8 @@ export const kernels = {
     reals: ["beta1", "beta2", "epsilon", "maxNorm"]
   },
   /**
-   * Copies k and v of qkv[batch*length, (heads + 2*keyHeads)*headWidth] into the cache from position 0. keys: [batch, keyHeads, headWidth,
-   * capacity] (so that scores stream); values: [batch, keyHeads, capacity, headWidth]. length <= capacity.
+   * Copies k and v of qkv[batch*length, (heads + 2*keyHeads)*headWidth] into the cache from position 0. keys: [batch, keyHeads,
+   * ceil(capacity / cacheBlock), headWidth, cacheBlock] (so that scores stream); values: [batch, keyHeads, capacity, headWidth]. length <= capacity.
    */
   cacheWrite: {
     buffers: ["qkv", "keys", "values"],

@@ -9,6 +9,7 @@ import {
   Activation,
   type AnyLaunch,
   type BufferRef,
+  cacheBlock,
   type KernelName,
   kernels,
   type Launch,
@@ -28,6 +29,11 @@ type Reach = {
 
 const qkvBytes = (n: { heads: number; keyHeads: number; headWidth: number }, rows: number, r: number) =>
   r * rows * (n.heads + 2 * n.keyHeads) * n.headWidth
+
+const cacheBytes = (n: { batch: number; capacity: number; keyHeads: number; headWidth: number }, r: number) => {
+  const position = r * n.batch * n.keyHeads * n.headWidth
+  return { keys: position * Math.ceil(n.capacity / cacheBlock) * cacheBlock, values: position * n.capacity }
+}
 
 const reach: Reach = {
   fill: (n, r) => ({ out: r * n.count }),
@@ -154,24 +160,13 @@ const reach: Reach = {
     norm: r,
     control: r * 4
   }),
-  cacheWrite: (n, r) => {
-    const c = n.keyHeads * n.headWidth
-    return {
-      qkv: qkvBytes(n, n.batch * n.length, r),
-      keys: r * n.batch * n.capacity * c,
-      values: r * n.batch * n.capacity * c
-    }
-  },
-  decodeAttention: (n, r, i) => {
-    const c = n.keyHeads * n.headWidth
-    return {
-      qkv: qkvBytes(n, n.batch, r),
-      positions: i * n.batch,
-      keys: r * n.batch * n.capacity * c,
-      values: r * n.batch * n.capacity * c,
-      out: r * n.batch * n.heads * n.headWidth
-    }
-  },
+  cacheWrite: (n, r) => ({ qkv: qkvBytes(n, n.batch * n.length, r), ...cacheBytes(n, r) }),
+  decodeAttention: (n, r, i) => ({
+    qkv: qkvBytes(n, n.batch, r),
+    positions: i * n.batch,
+    ...cacheBytes(n, r),
+    out: r * n.batch * n.heads * n.headWidth
+  }),
   sample: (n, r, i) => ({
     x: r * n.batch * n.width,
     table: r * n.vocabulary * n.width,

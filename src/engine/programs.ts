@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type { Real } from "../device/device.ts"
+import { cacheBlock } from "../device/kernel.ts"
 import * as Graph from "./graph.ts"
 import { attentionShape, headTable, hidden, layout, type ModelConfig } from "./model.ts"
 import * as operations from "./operations.ts"
@@ -122,15 +123,15 @@ export const update = (config: ModelConfig, optimizer: AdamW, real: Real) => {
   return { plan: Plan.make(graph.launches, real) }
 }
 
-/** The keys and values of all layers: [layers][keys, values][batch, keyHeads, capacity, headWidth]. */
+/** The keys and values of all layers, as `cacheWrite` and `decodeAttention` have them, the keys of a layer before its values. */
 const cache = (config: ModelConfig, batch: number, capacity: number) => {
   const { headWidth, keyHeads } = attentionShape(config)
-  const shape = [batch, keyHeads, capacity, headWidth]
-  const elements = size(shape)
-  return (layer: number) => ({
-    keys: placed("cache", 2 * layer * elements, shape),
-    values: placed("cache", (2 * layer + 1) * elements, shape)
-  })
+  const keys = [batch, keyHeads, Math.ceil(capacity / cacheBlock), headWidth, cacheBlock]
+  const values = [batch, keyHeads, capacity, headWidth]
+  return (layer: number) => {
+    const start = layer * (size(keys) + size(values))
+    return { keys: placed("cache", start, keys), values: placed("cache", start + size(keys), values) }
+  }
 }
 
 /** Runs prompts through the trunk and fills the cache from position 0. */

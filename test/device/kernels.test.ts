@@ -193,7 +193,7 @@ layer(cpu({ threads: 1, real: "f32" }))("kernels on rows, in f32", (it) => {
   it.effect("a position beyond the capacity is a DeviceError, and the cache and the tokens stay", () =>
     Effect.gen(function* () {
       const [capacity, headWidth] = [6, 8]
-      const [keys, values] = [random(2, capacity * headWidth), random(3, capacity * headWidth)]
+      const [keys, values] = [random(2, 16 * headWidth), random(3, capacity * headWidth)]
       for (const bad of [-1, 6]) {
         const { results } = yield* refused(
           "decodeAttention",
@@ -283,17 +283,17 @@ describe("operands", () => {
   const at = (memory: number, offset = 0) => ({ memory, offset })
   const cacheWrite = (length: number, capacity: number): AnyLaunch => ({
     kernel: "cacheWrite",
-    buffers: { qkv: at(0), keys: at(1), values: at(1, 4 * 2 * capacity * 8) },
+    buffers: { qkv: at(0), keys: at(1), values: at(1, 4 * 2 * 16 * 8) },
     integers: { batch: 2, length, capacity, heads: 1, keyHeads: 1, headWidth: 8 },
     reals: {}
   })
-  const memories = [{ bytes: 2 * 5 * 24 * 4 }, { bytes: 2 * 2 * 7 * 8 * 4 }]
+  const memories = [{ bytes: 2 * 5 * 24 * 4 }, { bytes: 2 * (16 + 7) * 8 * 4 }]
 
   plain("are those of the kernel table, with their bytes", () => {
     const bytes = operandBytes(cacheWrite(5, 7), "f64").map(({ name, bytes }) => [name, bytes])
     assert.deepStrictEqual(bytes, [
       ["qkv", 8 * 240],
-      ["keys", 8 * 112],
+      ["keys", 8 * 256],
       ["values", 8 * 112]
     ])
     const embedding: AnyLaunch = {

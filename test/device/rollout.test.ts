@@ -21,7 +21,7 @@ describe("what a rollout captures equals what scoring finds, bit for bit", () =>
           const qkv = random(1, batch * length * 3 * c)
           const none = { out: zeros(batch * length * c), logSumExp: zeros(batch * heads * length) }
           const { out } = yield* run("attention", { qkv, ...none }, sizes, {})
-          const cache = { keys: zeros(batch * capacity * c), values: zeros(batch * capacity * c) }
+          const cache = { keys: zeros(batch * 96 * c), values: zeros(batch * capacity * c) }
           const { keys, values } = yield* run("cacheWrite", { qkv, ...cache }, { ...sizes, capacity }, {})
           for (const t of [0, 1, 15, 16, length - 1]) {
             const row = zeros(batch * 3 * c)

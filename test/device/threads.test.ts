@@ -30,7 +30,7 @@ const attention = { batch: 3, length: 67, heads: 5, keyHeads: 5, headWidth: 12 }
 const tokens = 3 * 67
 const qkv = random(5, tokens * 180)
 const cache = { batch: 7, capacity: 70, heads: 5, keyHeads: 5, headWidth: 12 }
-const cached = 7 * 70 * 60
+const [cachedKeys, cached] = [7 * 80 * 60, 7 * 70 * 60]
 const count = 100_003
 const batch = 13
 
@@ -157,7 +157,7 @@ const cases: Cases = {
     { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, maxNorm: 1 }
   ],
   cacheWrite: [
-    { qkv: random(1, 7 * 11 * 180), keys: random(2, cached), values: random(3, cached) },
+    { qkv: random(1, 7 * 11 * 180), keys: random(2, cachedKeys), values: random(3, cached) },
     { ...cache, length: 11 },
     {}
   ],
@@ -165,7 +165,7 @@ const cases: Cases = {
     {
       qkv: random(1, 7 * 180),
       positions: Int32Array.of(0, 3, 8, 31, 32, 60, 69),
-      keys: random(2, cached),
+      keys: random(2, cachedKeys),
       values: random(3, cached),
       out: zeros(7 * 60)
     },

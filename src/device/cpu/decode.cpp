@@ -1,6 +1,15 @@
 // Attention of one new token a sequence against the cache, and filling the cache from a prompt.
-// keys: [batch, keyHeads, headWidth, capacity], so that scores stream; values: [batch, keyHeads, capacity, headWidth].
+// keys: [batch, keyHeads, capacity / cacheBlock, headWidth, cacheBlock], so that scores stream; values: [batch, keyHeads, capacity, headWidth].
 #include "matmul.h"
+
+namespace {
+
+void writeKey(real* keys, long position, const real* key, long width) {
+  real* to = keys + position / cacheBlock * cacheBlock * width + position % cacheBlock;
+  for (long d = 0; d < width; d++) to[d * cacheBlock] = key[d];
+}
+
+}  // namespace
 
 void run_cacheWrite(const Launch& l, Worker& worker) {
   using namespace kernel_cacheWrite;
@@ -9,11 +18,11 @@ void run_cacheWrite(const Launch& l, Worker& worker) {
   const long rowWidth = (heads + 2 * keyHeads) * width;
   forTasks(worker, batch * keyHeads, [&](long task) {
     const real* base = l.r(b_qkv) + task / keyHeads * length * rowWidth + (heads + task % keyHeads) * width;
-    real* keys = l.r(b_keys) + task * width * capacity;
+    real* keys = l.r(b_keys) + task * width * roundUp(capacity, cacheBlock);
     real* values = l.r(b_values) + task * width * capacity;
     for (long t = 0; t < length; t++) {
       const real* row = base + t * rowWidth;
-      for (long d = 0; d < width; d++) keys[d * capacity + t] = row[d];
+      writeKey(keys, t, row, width);
       memcpy(values + t * width, row + keyHeads * width, size_t(width) * sizeof(real));
     }
   });
@@ -21,6 +30,32 @@ void run_cacheWrite(const Launch& l, Worker& worker) {
 Scratch scratch_cacheWrite(const Launch&, int) { return {}; }
 
 namespace {
+
+// out[blocks * cacheBlock] = the products of a query with the keys of so many blocks of the cache, enough at once to keep the multipliers busy.
+template <int BLOCKS>
+void scoreBlocks(const real* query, long width, const real*& keys, long& blocks, real*& out) {
+  constexpr long vectors = cacheBlock / VL;
+  for (; blocks >= BLOCKS; blocks -= BLOCKS, keys += BLOCKS * cacheBlock * width, out += BLOCKS * cacheBlock) {
+    vec sums[BLOCKS][vectors] = {};
+    for (long d = 0; d < width; d++) {
+      const vec q = splat(query[d]);
+#pragma GCC unroll 16
+      for (long i = 0; i < BLOCKS; i++)
+#pragma GCC unroll 16
+        for (long v = 0; v < vectors; v++) sums[i][v] = fused(q, load(keys + (i * width + d) * cacheBlock + v * VL), sums[i][v]);
+    }
+#pragma GCC unroll 16
+    for (long i = 0; i < BLOCKS; i++)
+#pragma GCC unroll 16
+      for (long v = 0; v < vectors; v++) store(out + i * cacheBlock + v * VL, sums[i][v]);
+  }
+}
+void scores(const real* query, long width, const real* keys, long positions, real* out) {
+  long blocks = divideUp(positions, cacheBlock);
+  scoreBlocks<4>(query, width, keys, blocks, out);
+  scoreBlocks<2>(query, width, keys, blocks, out);
+  scoreBlocks<1>(query, width, keys, blocks, out);
+}
 
 // out[VL * (columns of a vector each)] of `vectors` vectors = x[depth] . from[depth][stride]: as many chains at once as keep the multipliers busy.
 void rowProduct(const real* x, long depth, const real* from, long stride, long vectors, real* out) {
@@ -46,9 +81,9 @@ struct Own {
     const auto take = [&](long count) { return base + std::exchange(end, end + roundUp(count, VL)); };
     end = 0;
     query = take(width);
-    scores = take(capacity);
+    scores = take(roundUp(capacity, cacheBlock));
     out = take(width);
-    tail = take((capacity > width ? capacity : width) * VL);
+    tail = take(capacity * VL);
   }
 };
 
@@ -69,27 +104,27 @@ void run_decodeAttention(const Launch& l, Worker& worker) {
       return;
     }
     const real* newKey = l.r(b_qkv) + b * rowWidth + c + keyHead * width;
-    real* keys = l.r(b_keys) + task * width * capacity;
+    real* keys = l.r(b_keys) + task * width * roundUp(capacity, cacheBlock);
     real* values = l.r(b_values) + task * width * capacity;
     memcpy(values + position * width, newKey + keyHeads * width, size_t(width) * sizeof(real));
     for (long h = keyHead * group; h < (keyHead + 1) * group; h++) {
       const real* query = l.r(b_qkv) + b * rowWidth + h * width;
       for (long d = 0; d < width; d++) own.query[d] = query[d] * scale;
 
-      const long count = position + 1, whole = capacity / VL * VL;
-      const long scored = position < whole ? position : whole;
-      rowProduct(own.query, width, keys, capacity, (scored + VL - 1) / VL, own.scores);
-      if (position > whole) tailProduct(own.query, width, keys + whole, capacity, capacity - whole, own.tail, own.scores + whole);
+      const long count = position + 1;
+      scores(own.query, width, keys, position, own.scores);
       // The new key is read where it comes from: in the cache, its score would wait for the stores of its elements.
       vec newest{};
       for (long d = 0; d < width; d++) newest = fused(splat(own.query[d]), splat(newKey[d]), newest);
       own.scores[position] = newest[0];
-      if (h == keyHead * group)
-        for (long d = 0; d < width; d++) keys[d * capacity + position] = newKey[d];
-      real top = own.scores[0];
-      for (long j = 1; j < count; j++) top = own.scores[j] > top ? own.scores[j] : top;
+      if (h == keyHead * group) writeKey(keys, position, newKey, width);
+      vec most = splat(own.scores[0]);
+      long j = 0;
+      for (; j + VL <= count; j += VL) most = larger(most, load(own.scores + j));
+      real top = maxLanes(most);
+      for (; j < count; j++) top = own.scores[j] > top ? own.scores[j] : top;
       vec sum{};
-      for (long j = 0; j < count; j += VL) {
+      for (j = 0; j < count; j += VL) {
         vec p = exponential(load(own.scores + j) - top);
         for (long lane = count - j; lane < VL; lane++) p[lane] = 0;
         store(own.scores + j, p);

@@ -18,7 +18,7 @@ import {
 import { cpus, homedir } from "node:os"
 import { delimiter, join } from "node:path"
 import { DeviceError, type Real } from "../device.ts"
-import { Activation, kernels, Precision } from "../kernel.ts"
+import { Activation, cacheBlock, kernels, Precision } from "../kernel.ts"
 
 /** A C++ compiler: where it is, and the first line of its `--version`. */
 export interface Compiler {
@@ -56,6 +56,7 @@ export const generatedHeader = (): string => {
     ...spaces,
     `enum Opcode { ${opcodes.join(", ")}, op_count };`,
     `enum { ${values.join(", ")} };`,
+    `constexpr long cacheBlock = ${cacheBlock};`,
     ""
   ].join("\n")
 }
