@@ -15,20 +15,22 @@ export const NotMeasured = Schema.Struct({ notMeasured: Schema.String })
 export type NotMeasured = typeof NotMeasured.Type
 
 /**
- * One row. A repeat does `units` units of work that need `flops` FLOPs. `target` is the least ratio to the peer ("ratio"), the greatest
- * ("memory"), or the least share of the FMA peak ("share"). `others`: the median of the peer's slower variants.
+ * One row. A repeat does `units` units of work that need `flops` FLOPs; of a "latency" its seconds count, in `units` of the unit. `target` is the least
+ * ratio to the peer ("ratio"), the greatest ("memory"), the least share of the FMA peak ("share"), or the most that ours may be, in the unit ("most"). `others`: the median of the peer's slower variants.
  */
 export const Row = Schema.Struct({
   name: Schema.String,
   work: Schema.String,
-  quantity: Schema.Literals(["seconds", "bytes"]),
+  quantity: Schema.Literals(["seconds", "bytes", "latency"]),
   unit: Schema.String,
   units: Schema.Number,
   flops: Schema.NullOr(Schema.Number),
   ours: Schema.Union([Sample, NotMeasured]),
   peer: Schema.NullOr(Schema.Struct({ name: Schema.String, sample: Schema.Union([Sample, NotMeasured]) })),
   others: Schema.Record(Schema.String, Schema.Number),
-  target: Schema.NullOr(Schema.Struct({ kind: Schema.Literals(["ratio", "memory", "share"]), value: Schema.Number })),
+  target: Schema.NullOr(
+    Schema.Struct({ kind: Schema.Literals(["ratio", "memory", "share", "most"]), value: Schema.Number })
+  ),
   seconds: Schema.Number
 })
 export type Row = typeof Row.Type

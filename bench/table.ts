@@ -10,14 +10,14 @@ export const short = (value: number): string => {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3)
 }
 
-/** Units of work a second, or the bytes in the row's unit. */
+/** Units of work a second, or the bytes or seconds in the row's unit. */
 export const rate = (row: Row, sample: Sample): number =>
   row.quantity === "seconds" ? row.units / median(sample.values) : row.units * median(sample.values)
 
-/** Ours over the peer's: of rates ("how many times as fast"), or of bytes. Null where a side was not measured. */
+/** Ours over the peer's: of rates ("how many times as fast"), which are the inverse of times, or of bytes. Null where a side was not measured. */
 export const ratioOf = ({ ours, peer, quantity }: Row): Spread | null => {
   if (peer === null || !isMeasured(ours) || !isMeasured(peer.sample)) return null
-  return quantity === "seconds" ? ratio(peer.sample.values, ours.values) : ratio(ours.values, peer.sample.values)
+  return quantity === "bytes" ? ratio(ours.values, peer.sample.values) : ratio(peer.sample.values, ours.values)
 }
 
 /** Share of the FMA peak of all threads that a side's model FLOPs are (model FLOP utilisation), or null. */
@@ -27,6 +27,7 @@ export const utilisation = (row: Row, side: Sample | NotMeasured, peak: number, 
 /** Whether the row reaches its target; null without one, or not measured. */
 export const reached = (row: Row, peak: number, threads: number): boolean | null => {
   if (row.target === null) return null
+  if (row.target.kind === "most") return isMeasured(row.ours) ? rate(row, row.ours) <= row.target.value : null
   const value = row.target.kind === "share" ? utilisation(row, row.ours, peak, threads) : (ratioOf(row)?.median ?? null)
   if (value === null) return null
   return row.target.kind === "memory" ? value <= row.target.value : value >= row.target.value
@@ -42,11 +43,12 @@ const cellsOf = (row: Row, { peak, threads }: Report): ReadonlyArray<string> => 
   const found = ratioOf(row)
   const one = found === null || found.least === found.most
   const span = found === null || one ? "" : ` (${found.least.toFixed(2)} to ${found.most.toFixed(2)})`
-  const sign = { ratio: ">= ", memory: "<= ", share: ">= " }
+  const sign = { ratio: ">= ", memory: "<= ", share: ">= ", most: "<= " }
   const met = reached(row, peak, threads)
   const target = row.target === null ? "-" : sign[row.target.kind] + row.target.value
   const sides = row.peer === null ? [row.ours] : [row.ours, row.peer.sample]
-  const gigabytes = (sample: Sample | NotMeasured) => (isMeasured(sample) ? (sample.bytes / 1e9).toFixed(2) : "-")
+  const gigabytes = (sample: Sample | NotMeasured) =>
+    isMeasured(sample) && sample.bytes > 0 ? (sample.bytes / 1e9).toFixed(2) : "-"
   return [
     row.work,
     side(row.ours),

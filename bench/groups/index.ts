@@ -1,5 +1,6 @@
 /** All groups, in the order in which they run. A new one is a file here and a line below. */
 import type { Group } from "../bench.ts"
+import { dag } from "./dag.ts"
 import { generate } from "./generate.ts"
 import { growth } from "./growth.ts"
 import { matmul } from "./matmul.ts"
@@ -8,4 +9,4 @@ import { ppo } from "./ppo.ts"
 import { tfjs } from "./tfjs.ts"
 import { train } from "./train.ts"
 
-export const groups: ReadonlyArray<Group> = [matmul, generate, ppo, train, memory, tfjs, growth]
+export const groups: ReadonlyArray<Group> = [matmul, generate, ppo, train, memory, tfjs, dag, growth]
