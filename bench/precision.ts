@@ -15,7 +15,8 @@ import { cpu } from "../src/device/cpu/cpu.ts"
 import { targetCount } from "../src/engine/batch.ts"
 import type { Precision } from "../src/engine/graph.ts"
 import { initialize, type ModelConfig } from "../src/engine/model.ts"
-import { adamW, learningRate } from "../src/engine/optimizer.ts"
+import { adamW } from "../src/engine/optimizer.ts"
+import { learningRate } from "../src/engine/schedule.ts"
 import * as Session from "../src/engine/session.ts"
 import { Stage } from "../src/operator/stage.ts"
 
@@ -65,7 +66,7 @@ const curve = Effect.fnUntraced(function* (tokens: Int32Array, precision: Precis
   for (let step = 0; step < steps; step++) {
     const windows = Windows.random(tokens, batch, length, 1, step)
     losses.push(yield* session.languageModelLoss(windows, targetCount(windows)))
-    yield* session.update(adamW, learningRate("cosine", peak, step, steps, 20, 0.1))
+    yield* session.update(adamW, learningRate({ shape: "cosine", rate: peak, steps, warmup: 20, final: 0.1 }, step))
     if (step % 50 === 49) process.stderr.write(`${precision} ${step + 1}/${steps} loss ${losses[step]!.toFixed(3)}\n`)
   }
   return losses

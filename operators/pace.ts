@@ -6,6 +6,8 @@
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { Device, type DeviceError } from "../src/device/device.ts"
+import { flopsPerToken, type ModelConfig } from "../src/engine/model.ts"
 import { OperatorError } from "../src/operator/operator.ts"
 import { Stage } from "../src/operator/stage.ts"
 
@@ -27,10 +29,19 @@ export const refuseDivergence = (stage: string, step: number, loss: number) =>
       )
 
 /**
- * Starts a pace at step `from` of `steps`, each of which is worth `tokensPerStep` tokens.
+ * Model FLOPs utilisation (Chowdhery et al. 2022, appendix B) of one token a second: the share of the device's peak that training at this pace
+ * uses. 0 where the peak is not known.
+ */
+export const useOf = Effect.fnUntraced(function* (config: ModelConfig): Effect.fn.Return<number, DeviceError, Device> {
+  const { peak } = yield* Device
+  return peak === undefined ? 0 : flopsPerToken(config) / (yield* peak)
+})
+
+/**
+ * Starts a pace at step `from` of `steps`, each of which is worth `tokensPerStep` tokens; `use` as `useOf` gives it, where it is to be reported.
  * ptmflow-allow time: when to report and when to save, and the speed that is reported
  */
-export const make = Effect.fnUntraced(function* (from: number, steps: number, tokensPerStep: number) {
+export const make = Effect.fnUntraced(function* (from: number, steps: number, tokensPerStep: number, use = 0) {
   const stage = yield* Stage
   const saveEvery = yield* SaveInterval
   const started = yield* Clock.currentTimeMillis
@@ -44,7 +55,8 @@ export const make = Effect.fnUntraced(function* (from: number, steps: number, to
       reported = now
       const seconds = Math.max(now - started, 1) / 1000
       const tokensPerSecond = ((step - from) * tokensPerStep) / seconds
-      yield* stage.report({ step, steps, metrics: { ...metrics, tokensPerSecond } })
+      const utilisation = use > 0 ? { mfu: tokensPerSecond * use } : {}
+      yield* stage.report({ step, steps, metrics: { ...metrics, tokensPerSecond, ...utilisation } })
     }),
     /** Whether it is time to save. */
     due: Effect.map(Clock.currentTimeMillis, (now) => {

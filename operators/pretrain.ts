@@ -8,7 +8,6 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { targetCount } from "../src/engine/batch.ts"
 import { initializeInTurns } from "../src/engine/model.ts"
-import { adamW, learningRate } from "../src/engine/optimizer.ts"
 import * as Session from "../src/engine/session.ts"
 import * as Operator from "../src/operator/operator.ts"
 import { Stage } from "../src/operator/stage.ts"
@@ -16,33 +15,38 @@ import * as Table from "../src/table/index.ts"
 import { architectureParams, configOf } from "./architecture.ts"
 import { type Checkpoint, CheckpointPort } from "./checkpoint.ts"
 import * as Pace from "./pace.ts"
-import { NonNegative, Positive, PositiveInt, Precision, parameter, Share } from "./parameter.ts"
+import { PositiveInt, parameter } from "./parameter.ts"
 import { ReportPort } from "./report.ts"
 import { TokenSequence } from "./rows.ts"
 import { TokenizerPort } from "./tokenizer/port.ts"
+import { makeStopper, makeTrainer, recomputing, trainingParams } from "./training.ts"
 import * as Windows from "./windows.ts"
+
+const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 
 /** Parameters of pretraining; the model's vocabulary is the tokenizer's. */
 export const PretrainParams = Schema.Struct({
   ...architectureParams,
   batch: parameter(PositiveInt, 16, "windows an update"),
   steps: parameter(PositiveInt, 1000, "updates"),
-  learningRate: parameter(Positive, 2e-3, "peak learning rate"),
-  warmup: parameter(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 50, "updates of linear warm-up"),
-  finalLearningRate: parameter(Share, 0.1, "share of the peak rate that the cosine ends at"),
-  weightDecay: parameter(NonNegative, 0.1, "AdamW's decay, on matrices only"),
-  beta2: parameter(Share, adamW.beta2, "AdamW's decay of the second moment"),
+  ...trainingParams({ learningRate: 2e-3, warmup: 50, final: 0.1 }),
   validationWindows: parameter(
-    Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
+    Count,
     64,
     "windows of validation text that losses are measured on, from its start; 0: all of it"
   ),
-  precision: Precision,
+  validateEvery: parameter(Count, 0, "updates between measurements of the validation loss; 0: before and after only"),
+  patience: parameter(
+    Count,
+    0,
+    "measurements without a new lowest validation loss after which training stops; 0: never"
+  ),
   seed: parameter(Schema.Int, 1, "of the initial weights and the order of the data")
 })
 
 /**
- * Trains with AdamW (nanoGPT's settings), warm-up and cosine, on windows drawn at random. Figures: validation loss before and after (nats a
+ * Trains with AdamW (nanoGPT's settings), by default warm-up and cosine, on windows drawn at random. A spike guard, an early stop and micro-batches
+ * are there to be asked for. Figures: validation loss before and after (nats a
  * token, bits a byte) beside the unigram entropy of the corpus.
  */
 export const pretrain = Operator.make("pretrain", {
@@ -73,6 +77,7 @@ export const pretrain = Operator.make("pretrain", {
     const session = yield* Session.make(weights, {
       state: start?.value.optimizer,
       precision: params.precision,
+      recompute: recomputing(params),
       own: start === undefined
     })
     const limit = params.validationWindows === 0 ? Number.POSITIVE_INFINITY : params.validationWindows
@@ -88,36 +93,33 @@ export const pretrain = Operator.make("pretrain", {
       return sum / count
     })
 
-    const optimizer = { ...adamW, beta2: params.beta2, weightDecay: params.weightDecay }
     const first = start?.step ?? 0
-    const before = start?.value.state?.["validationLossBefore"] ?? (yield* validate)
+    const state = start?.value.state ?? {}
+    const before = state["validationLossBefore"] ?? (yield* validate)
+    const trainer = makeTrainer(session, params, params.steps, state)
+    const stopper = makeStopper(params.patience, state)
     const checkpoint = Effect.gen(function* () {
       const value: Checkpoint = {
         weights: yield* session.weights,
         tokenizer,
         optimizer: yield* session.optimizerState,
-        state: { validationLossBefore: before }
+        state: { validationLossBefore: before, ...trainer.state(), ...stopper.state() }
       }
       return value
     })
-    const pace = yield* Pace.make(first, params.steps, params.batch * params.context)
+    const pace = yield* Pace.make(first, params.steps, params.batch * params.context, yield* Pace.useOf(config))
     for (let step = first; step < params.steps; step++) {
       const batch = Windows.random(train.tokens, params.batch, params.context, params.seed, step)
-      const loss = yield* session.languageModelLoss(batch, targetCount(batch))
-      const rate = learningRate(
-        "cosine",
-        params.learningRate,
-        step,
-        params.steps,
-        params.warmup,
-        params.finalLearningRate
-      )
-      const gradientNorm = yield* session.update(optimizer, rate)
-      yield* Pace.refuseDivergence(stage.name, step + 1, loss)
-      yield* pace.done(step + 1, { loss, learningRate: rate, gradientNorm })
-      if (step + 1 < params.steps && (yield* pace.due)) {
-        yield* stage.save(CheckpointPort, { step: step + 1, value: yield* checkpoint })
+      const metrics = yield* trainer.update(batch, step)
+      yield* Pace.refuseDivergence(stage.name, step + 1, metrics.loss)
+      yield* pace.done(step + 1, metrics)
+      if (step + 1 === params.steps) break
+      if (params.validateEvery > 0 && (step + 1) % params.validateEvery === 0) {
+        const validationLoss = yield* validate
+        yield* stage.report({ step: step + 1, steps: params.steps, metrics: { validationLoss } })
+        if (stopper.isOver(validationLoss)) break
       }
+      if (yield* pace.due) yield* stage.save(CheckpointPort, { step: step + 1, value: yield* checkpoint })
     }
 
     const after = yield* validate

@@ -9,7 +9,8 @@ import * as Schema from "effect/Schema"
 import { pad, type Sequence } from "../src/engine/batch.ts"
 import { calibration, type Ranking as Group, rankingLoss } from "../src/engine/loss/ranking.ts"
 import { parameter as parameterOf, withScalarHead } from "../src/engine/model.ts"
-import { adamW, learningRate } from "../src/engine/optimizer.ts"
+import { adamW } from "../src/engine/optimizer.ts"
+import { learningRate } from "../src/engine/schedule.ts"
 import * as Session from "../src/engine/session.ts"
 import * as Operator from "../src/operator/operator.ts"
 import { Stage } from "../src/operator/stage.ts"
@@ -184,7 +185,8 @@ export const trainReward = Operator.make("reward", {
         sums.lead += part.margin * part.pairs
         sums.pairs += part.pairs
       }
-      const rate = learningRate("linear", params.learningRate, step, steps, params.warmup, 0)
+      const { warmup } = params
+      const rate = learningRate({ shape: "linear", rate: params.learningRate, steps, warmup, final: 0 }, step)
       const gradientNorm = yield* session.update({ ...adamW, weightDecay: params.weightDecay }, rate)
       const { loss } = sums
       const accuracy = sums.right / sums.pairs

@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { pad, type Sequence, targetCount } from "../src/engine/batch.ts"
-import { adamW, learningRate } from "../src/engine/optimizer.ts"
 import * as Session from "../src/engine/session.ts"
 import * as Operator from "../src/operator/operator.ts"
 import { Stage } from "../src/operator/stage.ts"
@@ -17,9 +16,12 @@ import { Demonstration } from "./answers.ts"
 import { CheckpointPort } from "./checkpoint.ts"
 import * as Order from "./order.ts"
 import * as Pace from "./pace.ts"
-import { NonNegative, Positive, PositiveInt, Precision, parameter } from "./parameter.ts"
+import { PositiveInt, parameter } from "./parameter.ts"
 import { ReportPort } from "./report.ts"
 import { encoding } from "./tokenizer/encoding.ts"
+import { makeStopper, makeTrainer, recomputing, trainingParams } from "./training.ts"
+
+const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 
 /** Fine-tunes all weights with AdamW and a cosine to 0. Figures: the loss on held-out demonstrations, before and after. */
 export const sft = Operator.make("sft", {
@@ -27,9 +29,13 @@ export const sft = Operator.make("sft", {
   params: Schema.Struct({
     epochs: parameter(PositiveInt, 2, "times each demonstration is seen"),
     batch: parameter(PositiveInt, 32, "demonstrations an update"),
-    learningRate: parameter(Positive, 5e-4, "peak learning rate"),
-    warmup: parameter(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), 20, "updates of linear warm-up"),
-    weightDecay: parameter(NonNegative, 0.1, "AdamW's decay"),
+    ...trainingParams({ learningRate: 5e-4, warmup: 20, final: 0 }),
+    validateEvery: parameter(Count, 0, "updates between measurements of the held-out loss; 0: before and after only"),
+    patience: parameter(
+      Count,
+      0,
+      "measurements without a new lowest held-out loss after which training stops; 0: never"
+    ),
     heldOutFraction: parameter(
       Schema.Number.check(Schema.isBetween({ minimum: 0.001, maximum: 0.5 })),
       0.05,
@@ -40,7 +46,6 @@ export const sft = Operator.make("sft", {
       "error",
       "what becomes of a demonstration longer than the context; how many were dropped is reported"
     ),
-    precision: Precision,
     seed: parameter(Schema.Int, 1, "of the order of the data")
   }),
   inputs: { checkpoint: CheckpointPort, demonstrations: Table.of(Demonstration) },
@@ -83,7 +88,8 @@ export const sft = Operator.make("sft", {
     const start = Option.isSome(saved) ? saved.value : undefined
     const session = yield* Session.make(start?.value.weights ?? weights, {
       state: start?.value.optimizer,
-      precision: params.precision
+      precision: params.precision,
+      recompute: recomputing(params)
     })
     const evaluate = Effect.gen(function* () {
       let sum = 0
@@ -96,28 +102,35 @@ export const sft = Operator.make("sft", {
       }
       return sum / count
     })
-    const before = start?.value.state?.["lossBefore"] ?? (yield* evaluate)
+    const state = start?.value.state ?? {}
+    const before = state["lossBefore"] ?? (yield* evaluate)
     const first = start?.step ?? 0
     const steps = params.epochs * Math.floor(train.length / params.batch)
     const tokensPerRow = sequences.reduce((n, s) => n + s.tokens.length, 0) / sequences.length
     const rowsOf = Order.rowsOfStep(train.length, params.batch, params.seed)
-    const pace = yield* Pace.make(first, steps, params.batch * tokensPerRow)
+    const trainer = makeTrainer(session, params, steps, state)
+    const stopper = makeStopper(params.patience, state)
+    const pace = yield* Pace.make(first, steps, params.batch * tokensPerRow, yield* Pace.useOf(weights.config))
     for (let step = first; step < steps; step++) {
       const batch = pad(
         Array.from(rowsOf(step), (row) => train[row]!),
         { context }
       )
-      const loss = yield* session.languageModelLoss(batch, targetCount(batch))
-      const rate = learningRate("cosine", params.learningRate, step, steps, params.warmup, 0)
-      const gradientNorm = yield* session.update({ ...adamW, weightDecay: params.weightDecay }, rate)
-      yield* Pace.refuseDivergence(stage.name, step + 1, loss)
-      yield* pace.done(step + 1, { loss, learningRate: rate, gradientNorm })
-      if (step + 1 < steps && (yield* pace.due)) {
+      const metrics = yield* trainer.update(batch, step)
+      yield* Pace.refuseDivergence(stage.name, step + 1, metrics.loss)
+      yield* pace.done(step + 1, metrics)
+      if (step + 1 === steps) break
+      if (params.validateEvery > 0 && (step + 1) % params.validateEvery === 0) {
+        const heldOutLoss = yield* evaluate
+        yield* stage.report({ step: step + 1, steps, metrics: { heldOutLoss } })
+        if (stopper.isOver(heldOutLoss)) break
+      }
+      if (yield* pace.due) {
         const value = {
           weights: yield* session.weights,
           tokenizer,
           optimizer: yield* session.optimizerState,
-          state: { lossBefore: before }
+          state: { lossBefore: before, ...trainer.state(), ...stopper.state() }
         }
         yield* stage.save(CheckpointPort, { step: step + 1, value })
       }

@@ -46,6 +46,8 @@ export interface DeviceShape {
   readonly description: string
   readonly numerics: Effect.Effect<string, DeviceError>
   readonly real: Real
+  /** FLOP/s that matrix products of `real` could reach at most, where that is known. */
+  readonly peak?: Effect.Effect<number, DeviceError>
   /** Freed with the scope. */
   readonly allocate: (bytes: number) => Effect.Effect<Memory, DeviceError, Scope.Scope>
   /** The data must stay as it is until it is written: large data is, on another thread. */

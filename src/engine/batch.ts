@@ -50,3 +50,19 @@ export const pad = (
   })
   return { batch, length, tokens, targets, sequences }
 }
+
+/** A batch in parts of at most `rows` sequences. */
+export const split = (batch: Batch, rows: number): ReadonlyArray<Batch> => {
+  if (rows >= batch.batch) return [batch]
+  const { length } = batch
+  return Array.from({ length: Math.ceil(batch.batch / rows) }, (_, i) => {
+    const [from, to] = [i * rows, Math.min((i + 1) * rows, batch.batch)]
+    return {
+      batch: to - from,
+      length,
+      tokens: batch.tokens.subarray(from * length, to * length),
+      targets: batch.targets.subarray(from * length, to * length),
+      sequences: batch.sequences.slice(from, to)
+    }
+  })
+}

@@ -109,6 +109,17 @@ export const invalid = (config: ModelConfig): ModelError | null => {
     : fail("headWidth", `${config.headWidth} is odd: rotary positions turn pairs, choose an even width for each head`)
 }
 
+/**
+ * FLOPs of forward and backward pass for one token of a sequence as long as the context: 6 N + 12 layers * heads * headWidth * context (nanoGPT's
+ * estimate), N the weights that tokens are multiplied with.
+ */
+export const flopsPerToken = (config: ModelConfig): number => {
+  const { headWidth, heads } = attentionShape(config)
+  const looked = ["wpe.weight", ...(config.tied === false ? [Gpt2.tokenTable, Llama.tokenTable] : [])]
+  const weights = layout(config).parameters.reduce((sum, p) => sum + (looked.includes(p.name) ? 0 : size(p.shape)), 0)
+  return 6 * weights + 12 * config.layers * heads * headWidth * config.context
+}
+
 /** A model's weights: one flat f32 buffer in the layout's order. */
 export interface Weights {
   readonly config: ModelConfig

@@ -1,5 +1,5 @@
 /**
- * AdamW's settings and state, and learning-rate schedules.
+ * AdamW's settings and state.
  *
  * @since 0.1.0
  */
@@ -30,23 +30,4 @@ export interface OptimizerState {
   readonly firstMoment: Float32Array
   readonly secondMoment: Float32Array
   readonly step: number
-}
-
-/**
- * The learning rate of update `step` (from 0) of `steps`: linear warm-up over `warmup` updates (step 0 has rate / (warmup + 1)), then cosine
- * down to `final` (a fraction of the rate), as nanoGPT; "linear" falls in a straight line, "constant" stays.
- */
-export const learningRate = (
-  schedule: "cosine" | "linear" | "constant",
-  rate: number,
-  step: number,
-  steps: number,
-  warmup: number,
-  final: number
-): number => {
-  if (step < warmup) return (rate * (step + 1)) / (warmup + 1)
-  if (schedule === "constant") return rate
-  const progress = Math.min(1, (step - warmup) / Math.max(1, steps - warmup))
-  const share = schedule === "cosine" ? 0.5 * (1 + Math.cos(Math.PI * progress)) : 1 - progress
-  return rate * (final + (1 - final) * share)
 }

@@ -80,9 +80,10 @@ export const statistics = (
   heads: Heads,
   train: boolean,
   real: Real,
-  precision: Graph.Precision = "f32"
+  precision: Graph.Precision = "f32",
+  recompute: boolean = recomputes(config, extent, real)
 ) => {
-  const graph = Graph.make({ precision, recompute: train && recomputes(config, extent, real) })
+  const graph = Graph.make({ precision, recompute: train && recompute })
   const ports = inputs(graph, extent)
   const model = trunk(graph, config, extent, ports, train)
   const scalar = heads.scalar
@@ -120,6 +121,27 @@ export const update = (config: ModelConfig, optimizer: AdamW, real: Real) => {
     { count, decayCount, form: optimizer.form === "pytorch" ? 0 : 1 },
     { beta1: optimizer.beta1, beta2: optimizer.beta2, epsilon: optimizer.epsilon, maxNorm: optimizer.maxNorm }
   )
+  return { plan: Plan.make(graph.launches, real) }
+}
+
+/** The gradients' global norm, into element 0 of `control`. */
+export const gradientNorm = (config: ModelConfig, real: Real) => {
+  const graph = Graph.make()
+  const { count } = layout(config)
+  graph.emit(
+    "gradientNorm",
+    { gradients: placed("gradients", 0, [count]), norm: placed("control", 0, [1]) },
+    { count },
+    {}
+  )
+  return { plan: Plan.make(graph.launches, real) }
+}
+
+/** Sets the gradients to 0. */
+export const clearGradients = (config: ModelConfig, real: Real) => {
+  const graph = Graph.make()
+  const { count } = layout(config)
+  graph.emit("fill", { out: placed("gradients", 0, [count]) }, { count }, { value: 0 })
   return { plan: Plan.make(graph.launches, real) }
 }
 

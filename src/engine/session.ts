@@ -65,6 +65,10 @@ export interface Session {
   ) => Effect.Effect<L, DeviceError | ModelError>
   /** One AdamW update from the gradients, which become 0; returns their global norm before clipping. */
   readonly update: (optimizer: AdamW, learningRate: number) => Effect.Effect<number, DeviceError>
+  /** The gradients' global norm as they stand. */
+  readonly gradientNorm: Effect.Effect<number, DeviceError>
+  /** Sets the gradients to 0: the update that they were for is left out. */
+  readonly clearGradients: Effect.Effect<void, DeviceError>
   readonly weights: Effect.Effect<Weights, DeviceError>
   readonly optimizerState: Effect.Effect<OptimizerState, DeviceError>
   /** The gradients as they stand, in the layout's order. */
@@ -73,7 +77,8 @@ export interface Session {
 
 /**
  * Puts a model on the device. `state` (default: zeros, step 0) is the optimizer's; `precision` (default f32) is that of the losses' and
- * statistics' programs, while generation is f32. `own` (default false): nobody else needs the weights' buffer, which is freed once the device has
+ * statistics' programs, while generation is f32. `recompute` (default: where state and activations take over 2 GiB) makes cheap activations again
+ * in backward passes. `own` (default false): nobody else needs the weights' buffer, which is freed once the device has
  * them rather than when it is next collected.
  */
 export const make = Effect.fnUntraced(function* (
@@ -81,10 +86,11 @@ export const make = Effect.fnUntraced(function* (
   options: {
     readonly state?: OptimizerState | undefined
     readonly precision?: Precision | undefined
+    readonly recompute?: boolean | undefined
     readonly own?: boolean
   } = {}
 ): Effect.fn.Return<Session, DeviceError | ModelError, Device | Scope.Scope> {
-  const { precision = "f32", state } = options
+  const { precision = "f32", recompute, state } = options
   const device = yield* Device
   const scope = yield* Effect.scope
   const { config } = weights
@@ -183,7 +189,7 @@ export const make = Effect.fnUntraced(function* (
     const { loaded, ports, run } = yield* cached(
       `languageModel ${batch.batch}x${batch.length}`,
       Effect.fnUntraced(function* () {
-        const { plan, ports } = Programs.languageModel(config, batch, device.real, precision)
+        const { plan, ports } = Programs.languageModel(config, batch, device.real, precision, recompute)
         const loaded = yield* load(plan)
         yield* loaded.write(ports.positions, positions(batch))
         return { loaded, ports, run: (yield* loaded.executable("languageModel")).run }
@@ -206,7 +212,7 @@ export const make = Effect.fnUntraced(function* (
     cached(
       `statistics ${batch.batch}x${batch.length} ${JSON.stringify(heads)} ${train}`,
       Effect.fnUntraced(function* () {
-        const program = Programs.statistics(config, batch, heads, train, device.real, precision)
+        const program = Programs.statistics(config, batch, heads, train, device.real, precision, recompute)
         const loaded = yield* load(program.plan)
         yield* loaded.write(program.ports.positions, positions(batch))
         const forward = yield* loaded.executable("forward", 0, program.forwardEnd)
@@ -227,6 +233,14 @@ export const make = Effect.fnUntraced(function* (
       value: scalar === undefined ? none : yield* loaded.read(scalar.value)
     }
   })
+
+  const flatProgram = (name: string, make: (config: ModelConfig, real: Real) => { readonly plan: Plan }) =>
+    cached(
+      name,
+      Effect.fnUntraced(function* () {
+        return yield* (yield* load(make(config, device.real).plan)).executable(name)
+      })
+    )
 
   return {
     config,
@@ -268,6 +282,15 @@ export const make = Effect.fnUntraced(function* (
       const norm = reals(1)
       yield* device.read(control, 0, norm)
       return norm[0]!
+    }),
+    gradientNorm: Effect.gen(function* () {
+      yield* (yield* flatProgram("gradientNorm", Programs.gradientNorm)).run()
+      const norm = reals(1)
+      yield* device.read(yield* resident("control", controlElements), 0, norm)
+      return norm[0]!
+    }),
+    clearGradients: Effect.gen(function* () {
+      yield* (yield* flatProgram("clearGradients", Programs.clearGradients)).run()
     }),
     weights: Effect.map(readAll("weights"), (values) => ({ config, values: single(values) })),
     optimizerState: Effect.gen(function* () {

@@ -2,7 +2,6 @@ import { assert, describe, it } from "@effect/vitest"
 import { adaptBeta, generalisedAdvantage, klEstimators, tokenRewards, whiten } from "../../src/engine/loss/advantage.ts"
 import { policyTerm, ppoLoss, valueTerm } from "../../src/engine/loss/ppo.ts"
 import { calibration, rankingLoss } from "../../src/engine/loss/ranking.ts"
-import { learningRate } from "../../src/engine/optimizer.ts"
 import { normal, philox, uniform } from "../../src/engine/random.ts"
 
 const close = (actual: ArrayLike<number>, expected: ReadonlyArray<number>, tolerance = 1e-5) => {
@@ -241,13 +240,5 @@ describe("PPO loss", () => {
     assert.strictEqual(metrics.ratioMax, 1)
     assert.strictEqual(metrics.clipFraction, 0)
     assert.strictEqual(metrics.approximateKl, 0)
-  })
-})
-
-describe("learning rate", () => {
-  it("gives nanoGPT's numbers", () => {
-    assert.closeTo(learningRate("cosine", 6e-4, 0, 600_000, 2000, 0.1), 2.9985e-7, 1e-11)
-    assert.closeTo(learningRate("cosine", 6e-4, 301_000, 600_000, 2000, 0.1), 3.3e-4, 1e-9)
-    assert.closeTo(learningRate("cosine", 6e-4, 600_000, 600_000, 2000, 0.1), 6e-5, 1e-12)
   })
 })

@@ -5,7 +5,8 @@ import * as Windows from "../../operators/windows.ts"
 import { cpu } from "../../src/device/cpu/cpu.ts"
 import { targetCount } from "../../src/engine/batch.ts"
 import { initialize, type ModelConfig } from "../../src/engine/model.ts"
-import { adamW, learningRate } from "../../src/engine/optimizer.ts"
+import { adamW } from "../../src/engine/optimizer.ts"
+import { learningRate } from "../../src/engine/schedule.ts"
 import * as Session from "../../src/engine/session.ts"
 
 /** Real text, a token a byte. */
@@ -65,7 +66,10 @@ layer(cpu({ threads: 2 }), { excludeTestServices: true })("a session in bf16", (
         const curve: Array<number> = []
         for (let step = 0; step < steps; step++) {
           curve.push(yield* session.languageModelLoss(batchOf(step), targetCount(batchOf(step))))
-          yield* session.update(adamW, learningRate("cosine", 3e-3, step, steps, 20, 0.1))
+          yield* session.update(
+            adamW,
+            learningRate({ shape: "cosine", rate: 3e-3, steps, warmup: 20, final: 0.1 }, step)
+          )
         }
         return curve
       }, Effect.scoped)

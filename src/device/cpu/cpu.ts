@@ -130,11 +130,21 @@ const make = Effect.fnUntraced(function* (options: CpuOptions) {
       return called(data.byteLength, native[operation], pointer, offset, data, data.byteLength)
     })
 
+  // The best of several runs, as the processor may be busy with other things; threads are taken to be cores.
+  const peak = yield* Effect.cached(
+    Effect.gen(function* () {
+      const { native } = yield* started
+      let most = 0
+      for (let run = 0; run < 4; run++) most = Math.max(most, yield* elsewhere(native.peak, 10))
+      return most * threads
+    })
+  )
   const device: DeviceShape = {
     kind: "cpu",
     description: `${threads} threads, ${instructionSet(processor().features)}, ${compiler.version}`,
     numerics: Effect.suspend(() => numerics),
     real,
+    peak,
     allocate: (bytes) =>
       Effect.flatMap(started, ({ native }) =>
         Effect.acquireRelease(

@@ -30,7 +30,7 @@ export interface Native {
   readonly cancelProgram: (program: Pointer, cancelled: 0 | 1) => void
   readonly run: NativeFunction<[program: Pointer, pool: Pointer, times: number, fault: Int32Array], number>
   /** FLOP/s of fused multiply-adds in registers on one thread. */
-  readonly peak: (milliseconds: number) => number
+  readonly peak: NativeFunction<[milliseconds: number], number>
 }
 
 /** Loads a built library. */
