@@ -42,13 +42,15 @@ export const StageReused = Schema.TaggedStruct("StageReused", {
   remote: Schema.optionalKey(Schema.String)
 })
 
-/** Another process runs the stage; `seconds` is how long its lease has been held. */
+/** Another process runs the stage; `seconds` is how long its lease has been held, `step` of `steps` how far it is, where it says so. */
 export const StageWaiting = Schema.TaggedStruct("StageWaiting", {
   stage: Schema.String,
   operator: Schema.String,
   pid: Schema.Number,
   host: Schema.String,
-  seconds: Schema.Number
+  seconds: Schema.Number,
+  step: Schema.optionalKey(Schema.Number),
+  steps: Schema.optionalKey(Schema.Number)
 })
 
 /** The stage's inputs are known and it runs, for `reasons`. */

@@ -14,6 +14,7 @@ import { addStage } from "../lineage/records.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import { digestOf } from "../operator/digest.ts"
 import type { NewEntry } from "../store/journal.ts"
+import type { Held } from "../store/lease.ts"
 import type { Store } from "../store/store.ts"
 import type { BatchCount } from "./batches.ts"
 import type { CodeHistory } from "./code.ts"
@@ -96,7 +97,7 @@ export const runStages = Effect.fnUntraced(function* <R>(
     const exclusive = running.store.holding(
       first.key,
       (waiting) => emit({ _tag: "StageWaiting", stage: name, operator: operator.name, ...waiting }),
-      Effect.gen(function* () {
+      Effect.fnUntraced(function* (lease) {
         yield* running.store.journal.refresh
         const found = resolve()
         if (found.action === "reuse") return yield* reuse(stage, { ...found, remote: undefined }, emit)
@@ -106,7 +107,7 @@ export const runStages = Effect.fnUntraced(function* <R>(
             return [port, { key, port: source.port }]
           })
         )
-        return yield* make<R>(running, stage, found, inputs, from)
+        return yield* make<R>(running, lease, stage, found, inputs, from)
       })
     )
     return yield* same.withPermits(1)(
@@ -215,6 +216,7 @@ const treesOf = ({ journal }: Store["Service"], { code, packages }: Preimage, kn
 /** Runs a stage whose lease is held, and records what it gave. */
 const make = Effect.fnUntraced(function* <R>(
   { emit, pipeline, prepared, run, store }: Running,
+  { held, lost, tell }: Held,
   stage: PreparedStage,
   { key, preimage, reasons }: Extract<Resolution, { readonly action: "run" }>,
   inputs: { readonly [port: string]: Artifact },
@@ -239,10 +241,12 @@ const make = Effect.fnUntraced(function* <R>(
   )
   const result = yield* execute<R>(store, request, operator, {
     onUpdate: (update) =>
-      Effect.flatMap(elapsed, (seconds) =>
-        emit({ _tag: "StageProgress", ...about, ...update, metrics: update.metrics ?? {}, seconds })
-      ),
-    maySave: Effect.map(changed, (change) => change === undefined)
+      Effect.flatMap(elapsed, (seconds) => {
+        const { step, steps } = update
+        if (step !== undefined) tell({ step, ...(steps === undefined ? {} : { steps }) })
+        return emit({ _tag: "StageProgress", ...about, ...update, metrics: update.metrics ?? {}, seconds })
+      }),
+    maySave: Effect.flatMap(held, (is) => (is ? Effect.map(changed, (change) => change === undefined) : lost))
   })
   const change = yield* changed
   const { batches, metrics, outputs, resumedFrom, runSeconds } = result
@@ -270,6 +274,8 @@ const make = Effect.fnUntraced(function* <R>(
     ...(resumedFrom === undefined ? {} : { resumedFrom }),
     ...uncached
   }
+  // A process that was stopped in the midst, and taken for dead, leaves it to the one that has the stage now.
+  if (!(yield* held)) yield* lost
   yield* addStage(store.journal, record, treesOf(store, preimage, prepared.code))
   yield* store.resumePoints.drop(key)
   yield* emit({

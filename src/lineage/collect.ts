@@ -42,6 +42,6 @@ export const collect = Effect.fnUntraced(function* (
   const removed =
     garbage.length === 0
       ? []
-      : yield* store.holding("collection", () => Effect.void, removeGarbage(store, garbage, keptOf))
+      : yield* store.holding("collection", () => Effect.void, () => removeGarbage(store, garbage, keptOf))
   return { roots: runs, kept: blobs.size, garbage: removed }
 })

@@ -4,13 +4,14 @@
  * Who wants a lease looks for the file of a live holder; if there is none it writes a file of its own, with a name that nobody else uses, and
  * looks again. Of two that do so at once at least the later sees the other's file, and who sees another's takes its own back and tries again.
  * A holder touches its file every 5 seconds. It is dead when its process is, or when its file has not been touched for a minute: then its file
- * is removed, and nobody removes a live holder's, so there are never two holders. A holder that was only slow sees that its file is gone,
- * and is told that it has lost the lease.
+ * is removed, and nobody removes a live holder's, so there are never two holders. A holder that was only slow (stopped, suspended, cut off) sees that
+ * its file is gone, and is told that it has lost the lease; before it writes what others will read it asks whether it still holds it.
  *
  * @since 0.1.0
  */
 import * as path from "node:path"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -24,8 +25,12 @@ import { type Durable, look, uniqueName, writeAll } from "./durable.ts"
 import { Holder, Processes } from "./holder.ts"
 import { StoreError } from "./storeError.ts"
 
-/** Who is waited for: `seconds` is how long it has held the lease. */
-export interface Waiting {
+/** How far a holder has come, where it counts. */
+const HolderProgress = Schema.Struct({ step: Schema.Number, steps: Schema.optionalKey(Schema.Number) })
+export type HolderProgress = typeof HolderProgress.Type
+
+/** Who is waited for: `seconds` is how long it has held the lease; `step` of `steps` is what it last said that it has done. */
+export interface Waiting extends Partial<HolderProgress> {
   readonly pid: number
   readonly host: string
   readonly seconds: number
@@ -37,6 +42,8 @@ export interface Held {
   readonly lost: Effect.Effect<never, StoreError>
   /** Whether it is still held. */
   readonly held: Effect.Effect<boolean, StoreError>
+  /** Says how far the holder is: those who wait are told with the next heartbeat. */
+  readonly tell: (progress: HolderProgress) => void
 }
 
 /** A lease as others see it. `heartbeat` is the time of the last sign of life, in milliseconds since 1970. */
@@ -49,10 +56,12 @@ export interface LeaseState {
   readonly file: string
 }
 
-const HEARTBEAT = Duration.seconds(5)
-const SILENCE_MS = 60_000
+/** Milliseconds of silence after which a holder is taken for dead. All processes on a store must have the same; a heartbeat is a twelfth of it. */
+export const LeaseSilence = Context.Reference<number>("ptmflow/store/LeaseSilence", { defaultValue: () => 60_000 })
+
 const POLL = Duration.millis(200)
 const REPORT_MS = 30_000
+const PROGRESS_MS = 5_000
 
 /** Within this time (milliseconds) a lease file that has no whole lease in it is one that is being written. */
 const WRITING_MS = 2_000
@@ -60,8 +69,12 @@ const WRITING_MS = 2_000
 const Lease = Schema.fromJsonString(Schema.Struct({ holder: Holder, since: Schema.Number }))
 const decodeLease = Schema.decodeUnknownOption(Lease)
 const encodeLease = Schema.encodeSync(Lease)
+const decodeProgress = Schema.decodeUnknownOption(Schema.fromJsonString(HolderProgress))
 
-/** Takes the lease on `key`, to be given back when the scope closes. `onWait` is told of another holder at once and then twice a minute. */
+/**
+ * Takes the lease on `key`, to be given back when the scope closes. `onWait` is told of another holder at once, then twice a minute, and when it has
+ * come further.
+ */
 export const lease = Effect.fnUntraced(function* (
   durable: Durable,
   folder: string,
@@ -74,7 +87,9 @@ export const lease = Effect.fnUntraced(function* (
   const there = look(own, () => disk.stat(own) !== undefined)
   const remove = Effect.ignore(disk.remove(own))
   yield* Effect.addFinalizer(() => remove)
+  const progressFile = path.join(path.dirname(folder), "progress", key)
   let reported = Number.NEGATIVE_INFINITY
+  let shown = ""
   while (true) {
     let other = yield* liveOther(durable, folder, key, own)
     if (other === undefined) {
@@ -93,23 +108,35 @@ export const lease = Effect.fnUntraced(function* (
       continue
     }
     const now = yield* Clock.currentTimeMillis
-    if (other.holder.pid !== 0 && now - reported >= REPORT_MS) {
+    const text = (yield* look(progressFile, () => disk.read(progressFile)))?.toString("utf8") ?? ""
+    if (other.holder.pid !== 0 && now - reported >= (text === shown ? REPORT_MS : PROGRESS_MS)) {
       reported = now
+      shown = text
       const { holder, since } = other
-      yield* onWait({ pid: holder.pid, host: holder.host, seconds: (now - since) / 1000 })
+      const progress = Option.getOrElse(decodeProgress(text), () => ({}))
+      yield* onWait({ pid: holder.pid, host: holder.host, seconds: (now - since) / 1000, ...progress })
     }
     yield* Effect.sleep(POLL)
   }
   const lost = yield* Deferred.make<never, StoreError>()
+  let progress: HolderProgress | undefined
+  yield* Effect.addFinalizer(() => (progress === undefined ? Effect.void : Effect.ignore(disk.remove(progressFile))))
   const beat = Effect.gen(function* () {
     const now = yield* Clock.currentTimeMillis
     yield* Effect.ignore(disk.touch(own, now))
-    if (yield* there) return
-    const message = `the lease ${own} was taken over by another process, as this one gave no sign of life for a minute`
+    if (yield* there) {
+      if (progress !== undefined) yield* durable.whole(progressFile, JSON.stringify(progress))
+      return
+    }
+    const message = `the lease ${own} was taken over by another process, as this one gave no sign of life for too long`
     yield* Deferred.fail(lost, new StoreError({ reason: "taken-over", place: own, message }))
   })
-  yield* Effect.ignore(beat).pipe(Effect.schedule(Schedule.spaced(HEARTBEAT)), Effect.forkScoped)
-  return { lost: Deferred.await(lost), held: there }
+  const heartbeat = Duration.millis((yield* LeaseSilence) / 12)
+  yield* Effect.ignore(beat).pipe(Effect.schedule(Schedule.spaced(heartbeat)), Effect.forkScoped)
+  const tell = (now: HolderProgress) => {
+    progress = now
+  }
+  return { lost: Deferred.await(lost), held: there, tell }
 })
 
 /**
@@ -118,13 +145,13 @@ export const lease = Effect.fnUntraced(function* (
  */
 export const holding = <A, E, R, E2, R2>(
   take: Effect.Effect<Held, E2, R2 | Scope.Scope>,
-  effect: Effect.Effect<A, E, R>
+  effect: (lease: Held) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | E2 | StoreError, R | Exclude<R2, Scope.Scope>> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { held, lost } = yield* take
-      const exit = yield* Effect.exit(Effect.raceFirst(effect, lost))
-      return Exit.isSuccess(exit) || (yield* held) ? exit : undefined
+      const lease = yield* take
+      const exit = yield* Effect.exit(Effect.raceFirst(effect(lease), lease.lost))
+      return Exit.isSuccess(exit) || (yield* lease.held) ? exit : undefined
     })
   ).pipe(Effect.flatMap((exit) => exit ?? holding(take, effect)))
 
@@ -162,6 +189,7 @@ const stateOf = Effect.fnUntraced(function* (
   file: string
 ): Effect.fn.Return<LeaseState | undefined, StoreError> {
   const { isAlive } = yield* Processes
+  const silence = yield* LeaseSilence
   const now = yield* Clock.currentTimeMillis
   return yield* look(file, () => {
     const stat = disk.stat(file)
@@ -175,6 +203,6 @@ const stateOf = Effect.fnUntraced(function* (
       const holder = { pid: 0, host: "?", space: "", born: "" }
       return { ...about, holder, since: stat.changed, alive: silent < WRITING_MS }
     }
-    return { ...about, ...decoded.value, alive: silent < SILENCE_MS && isAlive(decoded.value.holder) !== false }
+    return { ...about, ...decoded.value, alive: silent < silence && isAlive(decoded.value.holder) !== false }
   })
 })

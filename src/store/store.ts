@@ -9,6 +9,7 @@
  *       ledger.sqlite       which stages took and gave an artifact, made from the journal (see lineage/artifact-index.ts); may be deleted
  *       resume/<key>/<n>/   the resume point of a stage that is not finished: its blobs and `point`
  *       leases/<key>.*      which process works on a key
+ *       progress/<key>      how far it is
  *       memo                digests of files outside the store; may be deleted
  *       quarantine/         damaged blobs, kept for people to look at
  *       temporary/          files being written; what a killed process left is removed after a day
@@ -70,7 +71,7 @@ export class Store extends Context.Service<
     readonly holding: <A, E, R>(
       key: string,
       onWait: (waiting: Waiting) => Effect.Effect<void>,
-      effect: Effect.Effect<A, E, R>
+      effect: (lease: Held) => Effect.Effect<A, E, R>
     ) => Effect.Effect<A, E | StoreError, R>
     readonly leases: Effect.Effect<ReadonlyArray<LeaseState>, StoreError>
   }

@@ -33,7 +33,11 @@ const stageLine = (
   const elapsed = duration((now - running.started) / 1000)
   if (running.waiting !== undefined) {
     const { host, pid } = running.waiting
-    return cut(`${start}waits for process ${pid} on ${host}, which runs it  ${elapsed}`, columns)
+    const at =
+      running.step === undefined
+        ? ""
+        : ` (step ${running.step}${running.steps === undefined ? "" : ` of ${running.steps}`})`
+    return cut(`${start}waits for process ${pid} on ${host}, which runs it${at}  ${elapsed}`, columns)
   }
   const time = left === undefined ? elapsed : `${duration(left)} left`
   const { step, steps } = running

@@ -32,7 +32,11 @@ export const plainLines = (state: Progress, event: Event, now: number, written: 
       if (now - (written.get(event.stage) ?? Number.NEGATIVE_INFINITY) < interval) return []
       written.set(event.stage, now)
       const held = duration(event.seconds)
-      return [`waiting ${event.stage}: process ${event.pid} on ${event.host} runs it, for ${held} so far`]
+      const at =
+        event.step === undefined
+          ? ""
+          : `, at step ${event.step}${event.steps === undefined ? "" : ` of ${event.steps}`}`
+      return [`waiting ${event.stage}: process ${event.pid} on ${event.host} runs it, for ${held} so far${at}`]
     }
     case "StageStarted": {
       written.set(event.stage, now)

@@ -105,9 +105,12 @@ export const fold = (state: Progress, event: Event, now: number): void => {
       end(event.stage, "reused", 0, event.metrics, event.remote !== undefined)
       return
     case "StageWaiting": {
-      const { host, pid } = event
+      const { host, pid, step, steps } = event
+      const before = state.running.get(event.stage) ?? start(undefined)
       state.running.set(event.stage, {
-        ...(state.running.get(event.stage) ?? start(undefined)),
+        ...before,
+        step: step ?? before.step,
+        steps: steps ?? before.steps,
         waiting: { pid, host }
       })
       return

@@ -175,11 +175,12 @@ export const simulate = Effect.fnUntraced(function* (seed: number, omit?: View["
     yield* store.holding(
       key,
       () => Effect.void,
-      Effect.gen(function* () {
-        if (begun++ > 0) counts.takeovers++
-        if (yield* lookUp(store, process, key)) return
-        yield* make(store, process, key)
-      }).pipe(Effect.ensuring(Effect.sync(() => making.get(key)?.delete(process.pid))))
+      () =>
+        Effect.gen(function* () {
+          if (begun++ > 0) counts.takeovers++
+          if (yield* lookUp(store, process, key)) return
+          yield* make(store, process, key)
+        }).pipe(Effect.ensuring(Effect.sync(() => making.get(key)?.delete(process.pid))))
     )
   })
 
