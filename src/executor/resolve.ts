@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 
+import { heldIndex } from "../lineage/artifact-index.ts"
 import type { Reason } from "../lineage/reason.ts"
 import type { Preimage, StageRecord } from "../lineage/record.ts"
 import { bindingOf, type KnownResult, knownResult, runRecords, stageHeads, stageRecord } from "../lineage/records.ts"
@@ -34,9 +35,9 @@ export interface History {
 /** Reads a store's history for one pipeline. What only a stage that runs asks for is read when the first of them does. */
 export const historyOf = (store: Store["Service"], pipeline: string, sharing?: Sharing): History => {
   const { journal } = store
-  let index: ReturnType<typeof indexOf> | undefined
+  let index: Indexed | undefined
   const indexed = () => {
-    index ??= indexOf(journal, pipeline)
+    index ??= journal.indexed() ? fromLedger(store, pipeline) : fromRecords(journal, pipeline)
     return index
   }
   return {
@@ -50,32 +51,67 @@ export const historyOf = (store: Store["Service"], pipeline: string, sharing?: S
     },
     remarks: (key, preimage) => sharing?.remarks(key, preimage) ?? [],
     latest: (stage) => {
-      const key = indexed().latest.get(stage)
+      const key = indexed().latest(stage)
       return key === undefined ? undefined : stageRecord(journal, key)
     },
-    knowsRecipe: (recipe) => sharing !== undefined || indexed().recipes.has(recipe)
+    knowsRecipe: (recipe) => sharing !== undefined || indexed().knowsRecipe(recipe)
   }
 }
 
-/** A stage's newest key is that of the newest run which had a result for it, made or reused, or of a newer record of a run that was cut off. */
-const indexOf = (journal: Journal, pipeline: string) => {
-  const latest = new Map<string, { readonly key: string; readonly position: number }>()
-  const note = (stage: string, key: string, position: number) => {
-    const known = latest.get(stage)
-    if (known === undefined || known.position < position) latest.set(stage, { key, position })
-  }
-  const recipes = new Set<string>()
-  for (const head of stageHeads(journal)) {
-    recipes.add(head.recipe)
-    if (head.pipeline === pipeline) note(head.stage, head.key, head.position)
-  }
+/** What stages that run ask of past ones. */
+interface Indexed {
+  /**
+   * A stage's newest key is that of the newest run which had a result for it, made or reused, or of a newer record of a run that was cut off.
+   */
+  readonly latest: (stage: string) => string | undefined
+  readonly knowsRecipe: (recipe: string) => boolean
+}
+
+/** The newest key that a run of this pipeline had for a stage. Runs are looked through, newest first, as far as is needed. */
+const boundKeys = (journal: Journal, pipeline: string) => {
+  const found = new Map<string, { readonly key: string; readonly position: number }>()
   const seen = new Set<string>()
-  for (const run of runRecords(journal)) {
-    if (run.pipeline !== pipeline || seen.has(run.binding)) continue
-    seen.add(run.binding)
-    for (const { key, stage } of bindingOf(journal, run.binding)) note(stage, key, run.position)
+  const runs = runRecords(journal)
+  return (stage: string) => {
+    while (!found.has(stage)) {
+      const next = runs.next()
+      if (next.done === true) return undefined
+      const { binding, pipeline: of, position } = next.value
+      if (of !== pipeline || seen.has(binding)) continue
+      seen.add(binding)
+      for (const { key, stage } of bindingOf(journal, binding)) {
+        if (!found.has(stage)) found.set(stage, { key, position })
+      }
+    }
+    return found.get(stage)
   }
-  return { recipes, latest: new Map([...latest].map(([stage, { key }]) => [stage, key])) }
+}
+
+const newerOf = (bound: { readonly key: string; readonly position: number } | undefined, made: typeof bound) =>
+  bound === undefined || (made !== undefined && made.position > bound.position) ? made?.key : bound.key
+
+const fromRecords = (journal: Journal, pipeline: string): Indexed => {
+  const made = new Map<string, { readonly key: string; readonly position: number }>()
+  const recipes = new Set<string>()
+  for (const { key, pipeline: of, position, recipe, stage } of stageHeads(journal)) {
+    recipes.add(recipe)
+    if (of === pipeline) made.set(stage, { key, position })
+  }
+  const bound = boundKeys(journal, pipeline)
+  return {
+    latest: (stage) => newerOf(bound(stage), made.get(stage)),
+    knowsRecipe: (recipe) => recipes.has(recipe)
+  }
+}
+
+/** The same of a journal so large that its records are not all read. */
+const fromLedger = (store: Store["Service"], pipeline: string): Indexed => {
+  const ledger = heldIndex(store)
+  const bound = boundKeys(store.journal, pipeline)
+  return {
+    latest: (stage) => newerOf(bound(stage), ledger.latest(pipeline, stage)),
+    knowsRecipe: ledger.knowsRecipe
+  }
 }
 
 const lostBlobs = (store: Store["Service"], record: KnownResult): ReadonlyArray<Reason> =>

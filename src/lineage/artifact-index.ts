@@ -14,57 +14,83 @@ import type * as Scope from "effect/Scope"
 import type { Entry, Journal } from "../store/journal.ts"
 import type { Store } from "../store/store.ts"
 
-/** Stage keys by artifact digest, in the order of their records. */
+/** Stage keys by artifact digest, in the order of their records, and what stages are found by when a run has something to do. */
 export interface ArtifactIndex {
   /** The stages that took the artifact with this digest. */
   readonly users: (digest: string) => ReadonlyArray<string>
   /** The stages that gave an artifact whose digest begins so. */
   readonly makers: (prefix: string) => ReadonlyArray<string>
+  /** The newest record that a stage of this name made in this pipeline. */
+  readonly latest: (pipeline: string, stage: string) => { readonly key: string; readonly position: number } | undefined
+  /** Whether some stage ran with this recipe. */
+  readonly knowsRecipe: (recipe: string) => boolean
   /** How many stages it has. */
   readonly size: () => number
 }
 
-const VERSION = 1
+const VERSION = 2
 const BUSY_MS = 10_000
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS mark(one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL, key TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS stages(position INTEGER PRIMARY KEY, key TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS stages(position INTEGER PRIMARY KEY, key TEXT NOT NULL, pipeline TEXT, stage TEXT, recipe TEXT);
+  CREATE INDEX IF NOT EXISTS by_stage ON stages(pipeline, stage, position) WHERE recipe IS NOT NULL;
+  CREATE INDEX IF NOT EXISTS by_recipe ON stages(recipe) WHERE recipe IS NOT NULL;
   CREATE TABLE IF NOT EXISTS took(digest TEXT, position INTEGER, PRIMARY KEY(digest, position)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS gave(digest TEXT, position INTEGER, PRIMARY KEY(digest, position)) WITHOUT ROWID;
   PRAGMA user_version = ${VERSION};`
 
 const fileOf = (store: Store["Service"]): string => path.join(store.folder, "ledger.sqlite")
 
-const recordsOf = (journal: Journal): ReadonlyArray<Entry> =>
-  [...journal.all("stage"), ...journal.all("uncached")].toSorted((a, b) => a.position - b.position)
+/** The records of stages after a position, in their order. */
+const recordsOf = (journal: Journal, after: number): ReadonlyArray<Entry> =>
+  [...journal.all("stage", after), ...journal.all("uncached", after)].toSorted((a, b) => a.position - b.position)
 
 const digestsIn = (ports: unknown): ReadonlySet<string> =>
   new Set(Object.values((ports ?? {}) as { [port: string]: { digest?: unknown } }).map(({ digest }) => String(digest)))
 
+const textOf = (value: unknown): string | null => (typeof value === "string" ? value : null)
+
+/** Of a record what is indexed; it was damaged where it is null. */
+type Indexed = {
+  readonly pipeline?: unknown
+  readonly stage?: unknown
+  readonly recipe?: unknown
+  readonly preimage?: { readonly inputs?: unknown }
+  readonly outputs?: unknown
+} | null
+
 /** Takes in the records that the index does not have. One that has others than the journal is emptied first. */
-const update = (database: DatabaseSync, records: ReadonlyArray<Entry>): void => {
+const update = (database: DatabaseSync, journal: Journal): void => {
   const markOf = () =>
     database.prepare("SELECT position, key FROM mark").get() as { position: number; key: string } | undefined
-  const last = records.at(-1)
-  const known = markOf()
-  if (known?.position === last?.position && known?.key === last?.key) return
+  /** The records from the mark on, that of the mark first; undefined if it is not there. */
+  const since = (mark: ReturnType<typeof markOf>): ReadonlyArray<Entry> | undefined => {
+    if (mark === undefined) return undefined
+    const found = recordsOf(journal, mark.position - 1)
+    return found[0]?.position === mark.position && found[0].key === mark.key ? found : undefined
+  }
+  if (since(markOf())?.length === 1) return
   database.exec("BEGIN IMMEDIATE")
   try {
     const mark = markOf()
-    const at = mark === undefined ? -1 : records.findIndex(({ position }) => position === mark.position)
-    if (mark !== undefined && records[at]?.key !== mark.key) {
+    const known = since(mark)
+    if (mark !== undefined && known === undefined) {
       database.exec("DELETE FROM stages; DELETE FROM took; DELETE FROM gave; DELETE FROM mark")
     }
-    const stage = database.prepare("INSERT OR REPLACE INTO stages VALUES(?, ?)")
+    const records = known?.slice(1) ?? recordsOf(journal, -1)
+    const stage = database.prepare("INSERT OR REPLACE INTO stages VALUES(?, ?, ?, ?, ?)")
     const took = database.prepare("INSERT OR REPLACE INTO took VALUES(?, ?)")
     const gave = database.prepare("INSERT OR REPLACE INTO gave VALUES(?, ?)")
-    for (const { key, position, value } of records.slice(records[at]?.key === mark?.key ? at + 1 : 0)) {
-      const record = value() as { readonly preimage?: { readonly inputs?: unknown }; readonly outputs?: unknown }
-      stage.run(position, key)
-      for (const digest of digestsIn(record.preimage?.inputs)) took.run(digest, position)
-      for (const digest of digestsIn(record.outputs)) gave.run(digest, position)
+    for (const { key, kind, position, value } of records) {
+      const record = value() as Indexed
+      // The result of no key is no stage's last one, and its recipe is of no use.
+      const recipe = kind === "stage" ? textOf(record?.recipe) : null
+      stage.run(position, key, textOf(record?.pipeline), textOf(record?.stage), recipe)
+      for (const digest of digestsIn(record?.preimage?.inputs)) took.run(digest, position)
+      for (const digest of digestsIn(record?.outputs)) gave.run(digest, position)
     }
+    const last = records.at(-1)
     if (last !== undefined) {
       database.prepare("INSERT OR REPLACE INTO mark VALUES(1, ?, ?)").run(last.position, last.key)
     }
@@ -75,14 +101,14 @@ const update = (database: DatabaseSync, records: ReadonlyArray<Entry>): void => 
   }
 }
 
-const openIn = (file: string, records: ReadonlyArray<Entry>): DatabaseSync => {
+const openIn = (file: string, journal: Journal): DatabaseSync => {
   const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
   const database = new DatabaseSync(file, { timeout: BUSY_MS })
   try {
     const { user_version: version } = database.prepare("PRAGMA user_version").get() as { user_version: number }
     if (version !== 0 && version !== VERSION) throw new Error(`format ${version}`)
     if (version === 0) database.exec(`PRAGMA synchronous = NORMAL; ${SCHEMA}`)
-    update(database, records)
+    update(database, journal)
     return database
   } catch (cause) {
     database.close()
@@ -92,17 +118,38 @@ const openIn = (file: string, records: ReadonlyArray<Entry>): DatabaseSync => {
 
 /** The index in its file; made anew if that is damaged, and in memory where that cannot be. */
 const openSomewhere = (store: Store["Service"]): DatabaseSync => {
-  const records = recordsOf(store.journal)
+  const { journal } = store
   const file = fileOf(store)
   for (const before of [() => {}, () => rmSync(file, { force: true })]) {
     try {
       before()
-      if (existsSync(store.folder)) return openIn(file, records)
+      if (existsSync(store.folder)) return openIn(file, journal)
     } catch {
       // Damaged, of another format, or not to be written.
     }
   }
-  return openIn(":memory:", records)
+  return openIn(":memory:", journal)
+}
+
+const indexOf = (database: DatabaseSync): ArtifactIndex => {
+  const users = database.prepare("SELECT key FROM took JOIN stages USING (position) WHERE digest = ? ORDER BY position")
+  const makers = database.prepare(
+    "SELECT key FROM gave JOIN stages USING (position) WHERE digest >= ? AND digest < ? ORDER BY position"
+  )
+  const latest = database.prepare(
+    "SELECT key, position FROM stages WHERE pipeline = ? AND stage = ? AND recipe IS NOT NULL ORDER BY position DESC LIMIT 1"
+  )
+  const recipe = database.prepare("SELECT 1 FROM stages WHERE recipe = ? LIMIT 1")
+  const keys = (rows: ReadonlyArray<unknown>) => [
+    ...new Set((rows as ReadonlyArray<{ key: string }>).map(({ key }) => key))
+  ]
+  return {
+    users: (digest) => keys(users.all(digest)),
+    makers: (prefix) => keys(makers.all(prefix, `${prefix}g`)),
+    latest: (pipeline, stage) => latest.get(pipeline, stage) as { key: string; position: number } | undefined,
+    knowsRecipe: (each) => recipe.get(each) !== undefined,
+    size: () => Number((database.prepare("SELECT count(*) AS n FROM stages").get() as { n: number }).n)
+  }
 }
 
 /** Opens the index of a store whose journal was read just now, until the scope closes. */
@@ -112,23 +159,11 @@ export const openIndex = (store: Store["Service"]): Effect.Effect<ArtifactIndex,
       Effect.sync(() => openSomewhere(store)),
       (database) => Effect.sync(() => database.close())
     ),
-    (database) => {
-      const users = database.prepare(
-        "SELECT key FROM took JOIN stages USING (position) WHERE digest = ? ORDER BY position"
-      )
-      const makers = database.prepare(
-        "SELECT key FROM gave JOIN stages USING (position) WHERE digest >= ? AND digest < ? ORDER BY position"
-      )
-      const keys = (rows: ReadonlyArray<unknown>) => [
-        ...new Set((rows as ReadonlyArray<{ key: string }>).map(({ key }) => key))
-      ]
-      return {
-        users: (digest) => keys(users.all(digest)),
-        makers: (prefix) => keys(makers.all(prefix, `${prefix}g`)),
-        size: () => Number((database.prepare("SELECT count(*) AS n FROM stages").get() as { n: number }).n)
-      }
-    }
+    indexOf
   )
+
+/** The same for as long as it is held: it closes when it is collected. */
+export const heldIndex = (store: Store["Service"]): ArtifactIndex => indexOf(openSomewhere(store))
 
 /** Makes the index anew from the journal. Gives how many stages it has. */
 export const reindex = Effect.fnUntraced(function* (store: Store["Service"]) {

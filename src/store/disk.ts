@@ -35,8 +35,8 @@ export interface OpenFile {
 export interface Disk {
   readonly stat: (file: string) => Stat | undefined
   readonly list: (folder: string) => ReadonlyArray<string> | undefined
-  /** A file's bytes from a position on. */
-  readonly read: (file: string, from?: number) => Buffer | undefined
+  /** A file's bytes from a position on, at most `length` (default: all). */
+  readonly read: (file: string, from?: number, length?: number) => Buffer | undefined
   /** All bytes of a file that may be large. */
   readonly load: (file: string) => Effect.Effect<Uint8Array<ArrayBuffer>, StoreError>
   /** The SHA-256 of a file, which is never held in memory whole. */
@@ -69,10 +69,10 @@ const ifThere = <A>(place: string, operation: () => A): A | undefined => {
   }
 }
 
-const readFrom = (file: string, from: number): Buffer => {
+const readFrom = (file: string, from: number, most: number): Buffer => {
   const descriptor = openSync(file, "r")
   try {
-    const length = Math.max(0, fstatSync(descriptor).size - from)
+    const length = Math.min(most, Math.max(0, fstatSync(descriptor).size - from))
     const bytes = Buffer.allocUnsafeSlow(length)
     let filled = 0
     while (filled < length) {
@@ -123,7 +123,7 @@ export const nodeDisk: Disk = {
       : { bytes: stats.size, changed: stats.mtimeMs, isFolder: stats.isDirectory() }
   },
   list: (folder) => ifThere(folder, () => readdirSync(folder)),
-  read: (file, from = 0) => ifThere(file, () => readFrom(file, from)),
+  read: (file, from = 0, length = Number.POSITIVE_INFINITY) => ifThere(file, () => readFrom(file, from, length)),
   load: (file) => attempt(file, () => fs.readFile(file)),
   digest: digestFile,
   open: (file, how) =>

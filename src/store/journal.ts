@@ -6,17 +6,22 @@
  * of line: a process that dies, or a disk that fills up, in the middle of a write leaves a torn line, which is no record and takes no other
  * with it. A record that is lost so is a stage that runs again, never a wrong result.
  *
+ * A small journal is read whole. The first part of a large one has an index (see `journal-index.ts`), and its records are read when they are asked for.
+ *
  * @since 0.1.0
  */
+import { existsSync } from "node:fs"
 import * as path from "node:path"
 import { crc32 } from "node:zlib"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Json } from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import { type Durable, look } from "./durable.ts"
+import { extendJournalIndex, type JournalIndex, openJournalIndex, type Place } from "./journal-index.ts"
 import { cutShort, type StoreError } from "./storeError.ts"
 
-/** One record; `value` is parsed when it is first asked for. `position` grows with time. */
+/** One record; `value` is read and parsed when it is first asked for, null where it was damaged meanwhile. `position` grows with time. */
 export interface Entry {
   readonly kind: string
   readonly key: string
@@ -41,11 +46,13 @@ export interface Journal {
   /** Takes in what other processes have added. */
   readonly refresh: Effect.Effect<void, StoreError>
   readonly newest: (kind: string, key: string) => Entry | undefined
-  /** All of a kind, oldest first. */
-  readonly all: (kind: string) => ReadonlyArray<Entry>
+  /** All of a kind, oldest first; those after a position, if one is given. */
+  readonly all: (kind: string, after?: number) => ReadonlyArray<Entry>
   readonly kinds: () => ReadonlyArray<string>
-  /** Lines that were no records: torn by a crash, or damaged. */
+  /** Lines that are no records: torn by a crash, or damaged. What an index covers is read for it. */
   readonly damaged: () => number
+  /** Whether the journal is so large that it is not read whole. */
+  readonly indexed: () => boolean
 }
 
 /** One record as a line. */
@@ -79,18 +86,70 @@ export const unframe = (line: Buffer, position: number): Entry | undefined => {
   }
 }
 
-/** Opens the journal in `file`, which need not be there yet. `prepare` runs before the first write. */
+/** A journal gets an index, and an index more of it, when this many bytes have none. */
+export const IndexedFrom = Context.Reference<number>("ptmflow/store/IndexedFrom", { defaultValue: () => 8 << 20 })
+
+/** Records that an index covers are read in pieces of this many bytes, and the last pieces are kept: a run's records are near each other. */
+const PIECE = 256 << 10
+const PIECES = 128
+
+/** Reads lines of a file at known places. */
+const lineReader = (read: (from: number, length: number) => Buffer | undefined): ((place: Place) => Buffer) => {
+  const pieces = new Map<number, Buffer>()
+  const nothing = Buffer.alloc(0)
+  const piece = (at: number): Buffer => {
+    let found = pieces.get(at)
+    if (found === undefined) {
+      found = read(at * PIECE, PIECE) ?? nothing
+      if (pieces.size >= PIECES) pieces.delete(pieces.keys().next().value!)
+      pieces.set(at, found)
+    }
+    return found
+  }
+  return ({ length, position }) => {
+    const at = Math.floor(position / PIECE)
+    const start = position - at * PIECE
+    return start + length <= PIECE ? piece(at).subarray(start, start + length) : (read(position, length) ?? nothing)
+  }
+}
+
+/** Opens the journal in `file`, which need not be there yet. `prepare` runs before the first write; `index` is the file of its index (default: none). */
 export const openJournal = Effect.fnUntraced(function* (
   durable: Durable,
   file: string,
-  prepare: Effect.Effect<void, StoreError>
+  prepare: Effect.Effect<void, StoreError>,
+  index?: string
 ): Effect.fn.Return<Journal, StoreError> {
   const kinds = new Map<string, { readonly all: Array<Entry>; readonly newest: Map<string, Entry> }>()
+  const places: Array<Place> = []
   const writing = Semaphore.makeUnsafe(1)
   const { disk } = durable
+  const indexedFrom = yield* IndexedFrom
   let named = false
-  let read = 0
   let damaged = 0
+
+  const lineAt = lineReader((from, length) => disk.read(file, from, length))
+  const fits = (last: Place, covers: number) =>
+    (disk.stat(file)?.bytes ?? 0) >= covers && unframe(lineAt(last), last.position)?.key === last.key
+  const known: JournalIndex | undefined =
+    index === undefined ? undefined : yield* look(index, () => openJournalIndex(index, fits))
+  let read = known?.covers ?? 0
+
+  const entryAt = (place: Place): Entry => {
+    let value: Json | undefined
+    return {
+      kind: place.kind,
+      key: place.key,
+      position: place.position,
+      value: () => {
+        if (value === undefined) {
+          const entry = unframe(lineAt(place), place.position)
+          value = entry !== undefined && entry.kind === place.kind && entry.key === place.key ? entry.value() : null
+        }
+        return value
+      }
+    }
+  }
 
   const take = (line: Buffer, position: number) => {
     if (line.byteLength === 0) return
@@ -103,6 +162,7 @@ export const openJournal = Effect.fnUntraced(function* (
     kinds.set(entry.kind, kind)
     kind.all.push(entry)
     kind.newest.set(entry.key, entry)
+    if (index !== undefined) places.push({ kind: entry.kind, key: entry.key, position, length: line.byteLength })
   }
 
   /** Reads on to the last whole line: what follows it may still be being written. */
@@ -119,6 +179,15 @@ export const openJournal = Effect.fnUntraced(function* (
 
   const refresh = look(file, readOn)
   yield* refresh
+
+  let extended = false
+  /** Once a process, after it has written: the next ones read less. */
+  const extend = Effect.sync(() => {
+    const from = known?.covers ?? 0
+    if (index === undefined || extended || read - from < indexedFrom || !existsSync(file)) return
+    extended = true
+    extendJournalIndex(index, from, read, places)
+  })
 
   const write = Effect.fnUntraced(function* (lines: string, flush: boolean): Effect.fn.Return<void, StoreError> {
     yield* durable.folder(path.dirname(file))
@@ -137,18 +206,40 @@ export const openJournal = Effect.fnUntraced(function* (
     named = true
   })
 
+  const damagedBefore = (end: number): number => {
+    const bytes = disk.read(file, 0, end) ?? Buffer.alloc(0)
+    let count = 0
+    let start = 0
+    for (let at = bytes.indexOf(NEW_LINE); at >= 0; at = bytes.indexOf(NEW_LINE, start)) {
+      if (at > start && unframe(bytes.subarray(start, at), start) === undefined) count++
+      start = at + 1
+    }
+    return count
+  }
+
   return {
     append: (entries, { durable: flush }) =>
       prepare.pipe(
         Effect.andThen(write(entries.map(frame).join(""), flush)),
         Effect.andThen(refresh),
+        Effect.andThen(extend),
         Effect.uninterruptible,
         writing.withPermits(1)
       ),
     refresh,
-    newest: (kind, key) => kinds.get(kind)?.newest.get(key),
-    all: (kind) => kinds.get(kind)?.all ?? [],
-    kinds: () => [...kinds.keys()],
-    damaged: () => damaged
+    newest: (kind, key) => {
+      const found = kinds.get(kind)?.newest.get(key)
+      if (found !== undefined || known === undefined) return found
+      const place = known.newest(kind, key)
+      return place === undefined ? undefined : entryAt(place)
+    },
+    all: (kind, after = -1) => {
+      const rest = kinds.get(kind)?.all ?? []
+      const later = after < (known?.covers ?? 0) ? rest : rest.filter(({ position }) => position > after)
+      return known === undefined ? later : [...known.all(kind, after).map(entryAt), ...later]
+    },
+    kinds: () => [...new Set([...(known?.kinds() ?? []), ...kinds.keys()])],
+    damaged: () => damaged + (known === undefined ? 0 : damagedBefore(known.covers)),
+    indexed: () => known !== undefined
   }
 })

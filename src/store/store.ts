@@ -5,6 +5,7 @@
  *       format              {"format":"ptmflow-store","version":1}, written first
  *       objects/ab/abcd...  blobs by SHA-256, read-only, never changed
  *       records             the journal: stage, run and code records, only added to (see journal.ts)
+ *       records.sqlite      where records are in a journal that has grown large (see journal-index.ts); may be deleted
  *       batches.sqlite      the batch index: where rows are that a batch gave (see batches.ts); may be deleted
  *       ledger.sqlite       which stages took and gave an artifact, made from the journal (see lineage/artifact-index.ts); may be deleted
  *       resume/<key>/<n>/   the resume point of a stage that is not finished: its blobs and `point`
@@ -105,7 +106,7 @@ export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Retu
     put: (data) => Effect.andThen(prepare, plain.put(data)),
     receive: (blob, data) => Effect.andThen(prepare, plain.receive(blob, data))
   }
-  const journal = yield* openJournal(durable, path.join(root, "records"), prepare)
+  const journal = yield* openJournal(durable, path.join(root, "records"), prepare, path.join(root, "records.sqlite"))
   const memo = yield* openMemo(durable, path.join(root, "memo"), prepare)
   const take = (key: string, onWait: (waiting: Waiting) => Effect.Effect<void>) =>
     Effect.andThen(prepare, lease(durable, path.join(root, "leases"), key, onWait))

@@ -15,6 +15,7 @@ import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { sha256 } from "../../src/store/digest.ts"
 import { CurrentDisk, type Disk, nodeDisk } from "../../src/store/disk.ts"
 import { Processes } from "../../src/store/holder.ts"
+import { IndexedFrom } from "../../src/store/journal.ts"
 import { open, Store } from "../../src/store/store.ts"
 import type { StoreError } from "../../src/store/storeError.ts"
 import { log } from "./arithmetic.ts"
@@ -111,7 +112,7 @@ describe("any pipeline under any edits, failures and kills", () => {
     const memo = fs.mkdtempSync(path.join(tmpdir(), "ptmflow-model-memo-"))
     const known = await Effect.runPromise(open(memo))
     let pid = 0
-    const seen = { failed: 0, skipped: 0, cutOff: 0 }
+    const seen = { failed: 0, skipped: 0, cutOff: 0, indexed: 0 }
     /** A process that opens the store; what is known of the code is kept elsewhere. */
     const process = Effect.fnUntraced(function* (folder: string, disk: Disk) {
       const holder = { pid: ++pid, host: "model", space: "model", born: "" }
@@ -194,6 +195,7 @@ describe("any pipeline under any edits, failures and kills", () => {
 
         // What is recorded is what the next run must find: no more than ran, and, where nothing was cut off, all of it.
         const after = yield* open(folder)
+        if (after.journal.indexed()) seen.indexed++
         const heads = new Set(stageHeads(after.journal).map(({ key }) => key))
         const keys = yield* Effect.provideService(
           plan(graph),
@@ -220,10 +222,13 @@ describe("any pipeline under any edits, failures and kills", () => {
     const property = fc.asyncProperty(
       fc.array(nodeOf, { minLength: 2, maxLength: 10 }),
       fc.array(editOf, { minLength: 1, maxLength: 6 }),
-      async (first, edits) => {
+      // A journal that is read whole, and one that has an index from the first record on.
+      fc.constantFrom(Number.POSITIVE_INFINITY, 1),
+      async (first, edits, indexedFrom) => {
         const folder = fs.mkdtempSync(path.join(tmpdir(), "ptmflow-model-"))
         try {
-          await Effect.runPromise(check(path.join(folder, "store"), first, edits))
+          const checked = check(path.join(folder, "store"), first, edits)
+          await Effect.runPromise(Effect.provideService(checked, IndexedFrom, indexedFrom))
         } finally {
           fs.rmSync(folder, { recursive: true })
         }

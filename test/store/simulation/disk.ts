@@ -116,9 +116,9 @@ export const makeMemoryDisk = () => {
         const folder = find(at)
         return folder?.kind === "folder" ? [...folder.seen.keys()].sort() : undefined
       },
-      read: (at, from = 0) => {
+      read: (at, from = 0, length = Number.POSITIVE_INFINITY) => {
         const file = find(at)
-        return file?.kind === "file" ? Buffer.from(file.seen.subarray(from)) : undefined
+        return file?.kind === "file" ? Buffer.from(file.seen.subarray(from, from + length)) : undefined
       },
       load: (at) =>
         Effect.try({
