@@ -15,7 +15,8 @@ export const Demonstration = Schema.Struct({ id: Schema.String, prompt: Schema.S
 export type Demonstration = typeof Demonstration.Type
 
 /**
- * A sampled answer: number `sample` (from 0) to the prompt named `id`. `answerTokens` ends with the end token if the policy stopped by itself; `logProbabilities` (nats, one an answer token)
+ * A sampled answer: number `sample` (from 0) to the prompt named `id`. `ended` says whether the policy
+ * stopped by itself: `answerTokens` then ends with the end token or a stop token, which an answer cut at its limit has not; `logProbabilities` (nats, one an answer token)
  * are those of softmax(logits / temperature) at the moment of sampling (temperature 1 where the likeliest token was taken). Whatever scores or trains on the answer divides logits by
  * the same temperature.
  */
@@ -27,7 +28,8 @@ export const Completion = Schema.Struct({
   promptTokens: Table.Int32List,
   answerTokens: Table.Int32List,
   logProbabilities: Table.Float32List,
-  temperature: Schema.Number
+  temperature: Schema.Number,
+  ended: Schema.Boolean
 })
 export type Completion = typeof Completion.Type
 

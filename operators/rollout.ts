@@ -30,6 +30,11 @@ export const samplingParams = {
     1,
     "keeps the likeliest tokens that together have this probability"
   ),
+  stop: parameter(
+    Schema.Array(Schema.String),
+    [],
+    "texts of one token each that end an answer as the end token does; the answer keeps them"
+  ),
   seed: parameter(Schema.Int, 1, "of the draws")
 }
 const Sampling = Schema.Struct(samplingParams)
@@ -66,6 +71,21 @@ export const sample = Effect.fnUntraced(function* (
     }
     requests.push({ prompt: tokens, key: keyOf(params.seed, round, prompt.id, sample), limit: params.maximumTokens })
   }
+  const stopTokens = yield* Effect.forEach(params.stop, (text) =>
+    Effect.flatMap(
+      encoding("rollout", "stop", () => tokenizer.encode(text)),
+      (tokens) =>
+        tokens.length === 1
+          ? Effect.succeed(tokens[0]!)
+          : Effect.fail(
+              new Operator.OperatorError({
+                operator: "rollout",
+                place: "stop",
+                message: `${JSON.stringify(text)} is ${tokens.length} tokens of this tokenizer: a stop text is one token`
+              })
+            )
+    )
+  )
   const pace = yield* Pace.make(made.length, requests.length, 1)
   const endToken = tokenizer.special.endOfText
   const row = ({ logProbabilities, tokens }: Generated, i: number): Completion => {
@@ -79,7 +99,8 @@ export const sample = Effect.fnUntraced(function* (
       promptTokens: requests[i]!.prompt,
       answerTokens: tokens,
       logProbabilities,
-      temperature: params.temperature || 1
+      temperature: params.temperature || 1,
+      ended: tokens.at(-1) === endToken || stopTokens.includes(tokens.at(-1)!)
     }
   }
   const completions: ReadonlyArray<Generated> = yield* generate(
@@ -88,6 +109,7 @@ export const sample = Effect.fnUntraced(function* (
     { ...params, endToken },
     {
       batch: 64,
+      stopTokens,
       made: made.map(({ answerTokens, logProbabilities }) => ({ tokens: answerTokens, logProbabilities })),
       onBatch: Effect.fnUntraced(function* (completions) {
         const tokens = completions.reduce((sum, each) => sum + each.tokens.length, 0)
@@ -138,7 +160,7 @@ export const rollout = Operator.make("rollout", {
       made: Option.isSome(saved) ? yield* Table.collect(saved.value.value) : [],
       save: (rows) => stage.save(completionTable, { step: rows.length, value: Table.fromRows(Completion, rows) })
     })
-    const ended = completions.filter((c) => c.answerTokens.at(-1) === inputs.policy.tokenizer.special.endOfText).length
+    const ended = completions.filter((c) => c.ended).length
     const tokens = completions.reduce((n, c) => n + c.answerTokens.length, 0)
     const metrics = { tokensPerAnswer: tokens / completions.length, endedShare: ended / completions.length }
     yield* stage.report({ metrics })

@@ -78,11 +78,10 @@ export const score = Operator.make("score", {
     const completions = yield* Table.collect(inputs.completions)
     const reward = yield* rewards(inputs.rewardModel, completions)
     const reference = yield* logProbabilities(inputs.reference, completions)
-    const endToken = inputs.reference.tokenizer.special.endOfText
     const rows = completions.map(
       (completion, i): ScoredCompletion => ({
         ...completion,
-        reward: ended(reward[i]!, completion.answerTokens.at(-1) === endToken, params),
+        reward: ended(reward[i]!, completion.ended, params),
         referenceLogProbabilities: reference[i]!
       })
     )

@@ -159,12 +159,13 @@ export const kernels = {
     reals: ["beta1", "beta2", "epsilon", "maxNorm"]
   },
   /**
-   * Copies k and v of qkv[batch*length, (heads + 2*keyHeads)*headWidth] into the cache from position 0. keys: [batch, keyHeads,
-   * ceil(capacity / cacheBlock), headWidth, cacheBlock] (so that scores stream); values: [batch, keyHeads, capacity, headWidth]. length <= capacity.
+   * Copies k and v of qkv[batch*length, (heads + 2*keyHeads)*headWidth] into the cache from position 0. keys: [slots, keyHeads,
+   * ceil(capacity / cacheBlock), headWidth, cacheBlock] (so that scores stream); values: [slots, keyHeads, capacity, headWidth]. length <= capacity. Sequence b goes
+   * to slot places[b] (i32[batch], negative: nowhere; no two the same), or without them to slot b.
    */
   cacheWrite: {
-    buffers: ["qkv", "keys", "values"],
-    integers: ["batch", "length", "capacity", "heads", "keyHeads", "headWidth"],
+    buffers: ["qkv", "places?", "keys", "values"],
+    integers: ["batch", "length", "slots", "capacity", "heads", "keyHeads", "headWidth"],
     reals: []
   },
   /** one new token a sequence: writes its k, v at positions[b] (i32[batch]), attends to 0..positions[b]; qkv, keys, values as in cacheWrite; out: [batch, heads*headWidth] */

@@ -160,7 +160,11 @@ const reach: Reach = {
     norm: r,
     control: r * 4
   }),
-  cacheWrite: (n, r) => ({ qkv: qkvBytes(n, n.batch * n.length, r), ...cacheBytes(n, r) }),
+  cacheWrite: (n, r, i) => ({
+    qkv: qkvBytes(n, n.batch * n.length, r),
+    places: i * n.batch,
+    ...cacheBytes({ ...n, batch: n.slots }, r)
+  }),
   decodeAttention: (n, r, i) => ({
     qkv: qkvBytes(n, n.batch, r),
     positions: i * n.batch,
@@ -255,8 +259,10 @@ const rule = (launch: AnyLaunch): string | null => {
     case "decodeAttention":
       return ungrouped(launch.integers)
     case "cacheWrite": {
-      const { length, capacity } = launch.integers
-      return length > capacity ? `length ${length} is more than capacity ${capacity}` : ungrouped(launch.integers)
+      const { batch, capacity, length, slots } = launch.integers
+      if (length > capacity) return `length ${length} is more than capacity ${capacity}`
+      if (launch.buffers.places === undefined && batch > slots) return `batch ${batch} is more than slots ${slots}`
+      return ungrouped(launch.integers)
     }
     case "rotaryTable":
       return odd(launch.integers)

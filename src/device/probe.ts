@@ -114,7 +114,9 @@ export const cases: ReadonlyArray<AnyCase> = [
     one("adamw", { count, decayCount: count, form: 1 }, { ...adam, maxNorm: 1 })
   ]),
   ...[1, 5].flatMap((batch) => [
-    one("cacheWrite", { batch, length: 12, capacity: 40, heads: 2, keyHeads: 2, headWidth: 16 }, {}),
+    one("cacheWrite", { batch, length: 12, slots: batch, capacity: 40, heads: 2, keyHeads: 2, headWidth: 16 }, {}, [
+      "places"
+    ]),
     one("decodeAttention", { batch, capacity: 40, heads: 2, keyHeads: 2, headWidth: 16 }, {}),
     one(
       "sample",

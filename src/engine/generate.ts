@@ -1,8 +1,9 @@
 /**
  * Generation: prompts of different lengths in one batch against a key-value cache, sampled on the device.
  *
- * Prompts are padded on the right: what lies beyond a sequence's position in the cache is never attended to before it is overwritten,
- * so a sequence's text depends on its own prompt, key and the weights alone, not on the rest of the batch.
+ * The batch is of slots. A sequence that ends leaves its slot to the next prompt while the others go on (continuous batching, Yu et al. 2022), so a short answer
+ * does not wait for a long one. What lies beyond a sequence's position in the cache is never attended to before it is overwritten, so a sequence's text depends on its own prompt,
+ * key and the weights alone, not on the rest of the batch.
  *
  * @since 0.1.0
  */
@@ -30,9 +31,12 @@ export interface Completion {
 
 const roundUp = (n: number, multiple: number) => Math.ceil(n / multiple) * multiple
 
+/** Tokens made between looks at which sequences have ended, while prompts wait for a slot. */
+const stride = 4
+
 /**
- * Answers every request, `batch` (default 64) at a time, in order. `made` are the answers to the first requests, if they are there already; `onBatch`
- * hears all answers so far, after each batch.
+ * Answers every request, `batch` (default 64) at a time; the answers are in the order of the requests. `made` are the answers to the first requests, if they are there already;
+ * `onBatch` hears the answers to the first requests, each time that there are more of them. An answer ends with the end token, with one of `stopTokens`, or at its limit.
  */
 export const generate = Effect.fnUntraced(function* <E = never>(
   session: Session,
@@ -40,11 +44,13 @@ export const generate = Effect.fnUntraced(function* <E = never>(
   sampling: Programs.Sampling,
   options: {
     readonly batch?: number
+    readonly stopTokens?: ReadonlyArray<number>
     readonly made?: ReadonlyArray<Completion>
     readonly onBatch?: (completions: ReadonlyArray<Completion>) => Effect.Effect<void, E>
   } = {}
 ): Effect.fn.Return<ReadonlyArray<Completion>, E | DeviceError | ModelError> {
   const { config } = session
+  const { made = [], onBatch } = options
   let longest = 1
   for (const [index, request] of requests.entries()) {
     if (request.prompt.length === 0) {
@@ -60,25 +66,39 @@ export const generate = Effect.fnUntraced(function* <E = never>(
   }
   const capacity = Math.min(config.context, roundUp(longest, 16))
   const batch = Math.min(options.batch ?? 64, Math.max(requests.length, 1))
-  const completions: Array<Completion> = [...(options.made ?? [])]
-  for (let start = completions.length; start < requests.length; start += batch) {
-    const part = requests.slice(start, start + batch)
-    const made = yield* generateBatch(session, part, sampling, batch, capacity)
-    completions.push(...made)
-    if (options.onBatch !== undefined) yield* options.onBatch(completions)
+  const slots = yield* makeSlots(session, sampling, batch, capacity, options.stopTokens ?? [])
+  const completions: Array<Completion | undefined> = [...made]
+  let whole = made.length
+  let waiting = made.length
+  for (;;) {
+    const free = slots.free()
+    const left = requests.length - waiting
+    // A few prompts at once: a prompt alone would leave most of its pass unused.
+    if (left > 0 && (free.length >= Math.min(slots.group, left) || free.length === batch)) {
+      const members = free.slice(0, Math.min(slots.group, left)).map((slot) => ({ slot, index: waiting++ }))
+      yield* slots.fill(members.map(({ index, slot }) => ({ slot, index, request: requests[index]! })))
+      if (slots.free().length > 0 && waiting < requests.length) continue
+    }
+    if (slots.free().length === batch) break
+    for (const { completion, index } of yield* slots.advance(waiting < requests.length)) completions[index] = completion
+    const before = whole
+    while (whole < completions.length && completions[whole] !== undefined) whole++
+    if (onBatch !== undefined && whole > before)
+      yield* onBatch(completions.slice(0, whole) as ReadonlyArray<Completion>)
   }
-  return completions
+  return completions as ReadonlyArray<Completion>
 })
 
-const generateBatch = Effect.fnUntraced(function* (
+/** The slots of one batch: what sequence each holds, and the programs that fill and advance them. */
+const makeSlots = Effect.fnUntraced(function* (
   session: Session,
-  requests: ReadonlyArray<Request>,
   sampling: Programs.Sampling,
   batch: number,
-  capacity: number
+  capacity: number,
+  stopTokens: ReadonlyArray<number>
 ) {
   const { config } = session
-  const decode = yield* session.cached(
+  const { loaded, ports, run } = yield* session.cached(
     `decode ${batch}x${capacity} ${JSON.stringify(sampling)}`,
     Effect.fnUntraced(function* () {
       const { plan, ports } = Programs.decode(config, batch, capacity, sampling, session.real)
@@ -86,64 +106,102 @@ const generateBatch = Effect.fnUntraced(function* (
       return { loaded, ports, run: (yield* loaded.executable("decode")).run }
     })
   )
-  // The last token of a prompt is read by the first decode step.
-  const length = Math.min(capacity, roundUp(Math.max(...requests.map((r) => r.prompt.length - 1)), 8))
-  if (length > 0) {
-    const prefill = yield* session.cached(
-      `prefill ${batch}x${length}/${capacity}`,
+  const group = Math.ceil(batch / 8)
+  const prefill = (length: number) =>
+    session.cached(
+      `prefill ${group}x${length} of ${batch}x${capacity}`,
       Effect.fnUntraced(function* () {
-        const { plan, ports } = Programs.prefill(config, { batch, length }, capacity, session.real)
+        const { plan, ports } = Programs.prefill(config, { batch: group, length }, batch, capacity, session.real)
         const loaded = yield* session.load(plan)
         yield* loaded.write(
           ports.positions,
-          Int32Array.from({ length: batch * length }, (_, i) => i % length)
+          Int32Array.from({ length: group * length }, (_, i) => i % length)
         )
         return { loaded, ports, run: (yield* loaded.executable("prefill")).run }
       })
     )
-    const ids = new Int32Array(batch * length)
-    requests.forEach(({ prompt }, b) => {
-      ids.set(prompt.subarray(0, Math.min(prompt.length, length)), b * length)
-    })
-    yield* prefill.loaded.write(prefill.ports.ids, ids)
-    yield* prefill.run()
+  const held: Array<{ readonly index: number; readonly request: Request } | undefined> = new Array(batch).fill(
+    undefined
+  )
+  const state: { [name in "ids" | "positions" | "limits" | "done" | "keys"]: Int32Array } = {
+    ids: new Int32Array(batch),
+    positions: new Int32Array(batch),
+    limits: new Int32Array(batch),
+    done: new Int32Array(batch).fill(1),
+    keys: new Int32Array(2 * batch)
+  }
+  /** Where in a row of tokens an answer has the first token that ends it, if it has. */
+  const stopIn = (tokens: Int32Array, slot: number, from: number, to: number) => {
+    for (let at = from; at <= to; at++) if (stopTokens.includes(tokens[slot * capacity + at]!)) return at
+    return undefined
   }
 
-  const perSequence = (value: (request: Request) => number, absent: number) =>
-    Int32Array.from({ length: batch }, (_, b) => (b < requests.length ? value(requests[b]!) : absent))
-  const { loaded, ports, run } = decode
-  yield* loaded.write(
-    ports.ids,
-    perSequence((r) => r.prompt.at(-1)!, 0)
-  )
-  yield* loaded.write(
-    ports.positions,
-    perSequence((r) => r.prompt.length - 1, 0)
-  )
-  yield* loaded.write(
-    ports.limits,
-    perSequence((r) => r.prompt.length - 1 + r.limit, 0)
-  )
-  yield* loaded.write(
-    ports.done,
-    perSequence((r) => (r.limit > 0 ? 0 : 1), 1)
-  )
-  const keys = new Int32Array(2 * batch)
-  requests.forEach(({ key }, b) => {
-    keys.set([key[0] | 0, key[1] | 0], 2 * b)
-  })
-  yield* loaded.write(ports.keys, keys)
-
-  yield* run(Math.max(...requests.map((r) => r.limit)))
-  const positions = yield* loaded.readIntegers(ports.positions)
-  const tokens = yield* loaded.readIntegers(ports.tokens)
-  const logProbability = yield* loaded.read(ports.logProbability)
-  return requests.map((request, b): Completion => {
-    const from = b * capacity + request.prompt.length
-    const to = b * capacity + positions[b]! + 1
-    return {
-      tokens: tokens.slice(from, to),
-      logProbabilities: Float32Array.from(logProbability.subarray(from, to))
-    }
-  })
+  return {
+    group,
+    free: () => held.flatMap((sequence, slot) => (sequence === undefined ? [slot] : [])),
+    /** Puts at most `group` sequences into free slots. The last token of a prompt is read by the first decoding step. */
+    fill: Effect.fnUntraced(function* (
+      members: ReadonlyArray<{ readonly slot: number; readonly index: number; readonly request: Request }>
+    ) {
+      const length = Math.min(
+        capacity,
+        roundUp(Math.max(...members.map(({ request }) => request.prompt.length - 1)), 8)
+      )
+      if (length > 0) {
+        const program = yield* prefill(length)
+        const ids = new Int32Array(group * length)
+        const places = new Int32Array(group).fill(-1)
+        members.forEach(({ request: { prompt }, slot }, b) => {
+          ids.set(prompt.subarray(0, Math.min(prompt.length, length)), b * length)
+          places[b] = slot
+        })
+        yield* program.loaded.write(program.ports.ids, ids)
+        yield* program.loaded.write(program.ports.places, places)
+        yield* program.run()
+      }
+      for (const { index, request, slot } of members) {
+        held[slot] = { index, request }
+        state.ids[slot] = request.prompt.at(-1)!
+        state.positions[slot] = request.prompt.length - 1
+        state.limits[slot] = request.prompt.length - 1 + request.limit
+        state.done[slot] = request.limit > 0 ? 0 : 1
+        state.keys.set([request.key[0] | 0, request.key[1] | 0], 2 * slot)
+      }
+    }),
+    /** Makes tokens until some sequences may have ended, or if nobody waits for their slots until all have; gives those that have, and frees their slots. */
+    advance: Effect.fnUntraced(function* (awaited: boolean) {
+      for (const name of ["ids", "positions", "limits", "done", "keys"] as const)
+        yield* loaded.write(ports[name], state[name])
+      const left = state.limits.reduce(
+        (n, limit, b) => (state.done[b] === 0 ? Math.max(n, limit - state.positions[b]!) : n),
+        0
+      )
+      const before = state.positions
+      if (left > 0) yield* run(awaited || stopTokens.length > 0 ? Math.min(stride, left) : left)
+      state.positions = yield* loaded.readIntegers(ports.positions)
+      state.ids = yield* loaded.readIntegers(ports.ids)
+      state.done = yield* loaded.readIntegers(ports.done)
+      if (stopTokens.length === 0 && state.done.every((done, slot) => done === 0 || held[slot] === undefined)) return []
+      const tokens = yield* loaded.readIntegers(ports.tokens)
+      const logProbability = yield* loaded.read(ports.logProbability)
+      const ended: Array<{ readonly index: number; readonly completion: Completion }> = []
+      held.forEach((sequence, slot) => {
+        if (sequence === undefined) return
+        const stop = stopIn(tokens, slot, before[slot]! + 1, state.positions[slot]!)
+        if (stop === undefined && state.done[slot] === 0) return
+        const from = slot * capacity + sequence.request.prompt.length
+        const to = slot * capacity + (stop ?? state.positions[slot]!) + 1
+        ended.push({
+          index: sequence.index,
+          completion: {
+            tokens: tokens.slice(from, to),
+            logProbabilities: Float32Array.from(logProbability.subarray(from, to))
+          }
+        })
+        held[slot] = undefined
+        state.done[slot] = 1
+      })
+      return ended
+    })
+  }
 })

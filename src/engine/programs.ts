@@ -156,17 +156,19 @@ const cache = (config: ModelConfig, batch: number, capacity: number) => {
   }
 }
 
-/** Runs prompts through the trunk and fills the cache from position 0. */
-export const prefill = (config: ModelConfig, extent: Extent, capacity: number, real: Real) => {
+/** Runs prompts through the trunk and fills the cache of `slots` sequences from position 0: prompt b goes to slot places[b], if that is not negative. */
+export const prefill = (config: ModelConfig, extent: Extent, slots: number, capacity: number, real: Real) => {
   const graph = Graph.make()
-  const ports = inputs(graph, extent)
+  const ports = { ...inputs(graph, extent), places: graph.port([extent.batch], "i32") }
   const { batch, length } = extent
   const shape = attentionShape(config)
-  const kept = cache(config, batch, capacity)
+  const kept = cache(config, slots, capacity)
+  const { ids, places, positions } = ports
   hidden(graph, config, {
-    ...ports,
+    ids,
+    positions,
     attend: (qkv, layer) => {
-      graph.emit("cacheWrite", { qkv, ...kept(layer) }, { batch, length, capacity, ...shape }, {})
+      graph.emit("cacheWrite", { qkv, places, ...kept(layer) }, { batch, length, slots, capacity, ...shape }, {})
       return operations.attention(graph, qkv, batch, length, shape)
     },
     train: false

@@ -145,7 +145,7 @@ layer(cpu({ threads: 1, real: "f32" }))("attention in f32", (it) => {
         let { keys, values } = yield* run(
           "cacheWrite",
           { qkv: rows(0, prompt), keys: stale, values: stale.slice(0, batch * keyHeads * headWidth * capacity) },
-          { batch, length: prompt, capacity, heads, keyHeads, headWidth },
+          { batch, length: prompt, slots: batch, capacity, heads, keyHeads, headWidth },
           {}
         )
         for (let t = prompt; t < length; t++) {
@@ -166,11 +166,29 @@ layer(cpu({ threads: 1, real: "f32" }))("attention in f32", (it) => {
         const once = yield* run(
           "cacheWrite",
           { qkv, keys: stale, values: stale.slice(0, batch * keyHeads * headWidth * capacity) },
-          { batch, length, capacity, heads, keyHeads, headWidth },
+          { batch, length, slots: batch, capacity, heads, keyHeads, headWidth },
           {}
         )
         sameBits(keys, once.keys, "keys")
         sameBits(values, once.values, "values")
+        // Given places, sequences go there and leave all other slots as they were.
+        const [slots, size] = [4, keyHeads * headWidth * 48]
+        const wideStale = random(9, slots * size, 100)
+        const placed = yield* run(
+          "cacheWrite",
+          { qkv, places: Int32Array.of(2, -1), keys: wideStale, values: wideStale.slice() },
+          { batch, length, slots, capacity, heads, keyHeads, headWidth },
+          {}
+        )
+        const fresh = yield* run(
+          "cacheWrite",
+          { qkv, keys: wideStale.slice(2 * size, 4 * size), values: wideStale.slice() },
+          { batch, length, slots: batch, capacity, heads, keyHeads, headWidth },
+          {}
+        )
+        const expected = wideStale.slice()
+        expected.set(fresh.keys.subarray(0, size), 2 * size)
+        sameBits(placed.keys, expected, "placed keys")
       }
     })
   )

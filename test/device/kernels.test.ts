@@ -284,7 +284,7 @@ describe("operands", () => {
   const cacheWrite = (length: number, capacity: number): AnyLaunch => ({
     kernel: "cacheWrite",
     buffers: { qkv: at(0), keys: at(1), values: at(1, 4 * 2 * 16 * 8) },
-    integers: { batch: 2, length, capacity, heads: 1, keyHeads: 1, headWidth: 8 },
+    integers: { batch: 2, length, slots: 2, capacity, heads: 1, keyHeads: 1, headWidth: 8 },
     reals: {}
   })
   const memories = [{ bytes: 2 * 5 * 24 * 4 }, { bytes: 2 * (16 + 7) * 8 * 4 }]

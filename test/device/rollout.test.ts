@@ -22,7 +22,7 @@ describe("what a rollout captures equals what scoring finds, bit for bit", () =>
           const none = { out: zeros(batch * length * c), logSumExp: zeros(batch * heads * length) }
           const { out } = yield* run("attention", { qkv, ...none }, sizes, {})
           const cache = { keys: zeros(batch * 96 * c), values: zeros(batch * capacity * c) }
-          const { keys, values } = yield* run("cacheWrite", { qkv, ...cache }, { ...sizes, capacity }, {})
+          const { keys, values } = yield* run("cacheWrite", { qkv, ...cache }, { ...sizes, slots: batch, capacity }, {})
           for (const t of [0, 1, 15, 16, length - 1]) {
             const row = zeros(batch * 3 * c)
             for (let b = 0; b < batch; b++) {

@@ -158,7 +158,7 @@ const cases: Cases = {
   ],
   cacheWrite: [
     { qkv: random(1, 7 * 11 * 180), keys: random(2, cachedKeys), values: random(3, cached) },
-    { ...cache, length: 11 },
+    { ...cache, slots: 7, length: 11 },
     {}
   ],
   decodeAttention: [

@@ -321,6 +321,46 @@ describe.each(Object.entries(models))("generation: %s", (_, tiny) => {
     }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 1 })))
   )
 
+  it.effect("a slot that ends takes the next prompt, and no text changes", () =>
+    Effect.gen(function* () {
+      const session = yield* Session.make(initialize(tiny, 1))
+      const many = Array.from({ length: 23 }, (_, i) => ({
+        prompt: randomTokens(1 + ((i * 7) % 20), tiny.vocabulary, i),
+        key: [i, 7] as const,
+        limit: 1 + ((i * 11) % 24)
+      }))
+      const alone = yield* Effect.forEach(many, (request) => generate(session, [request], sampling))
+      const prefixes: Array<number> = []
+      const together = yield* generate(session, many, sampling, {
+        batch: 4,
+        onBatch: (completions) => Effect.sync(() => prefixes.push(completions.length))
+      })
+      assert.deepStrictEqual(together, alone.flat())
+      assert.deepStrictEqual(
+        [...prefixes].sort((a, b) => a - b),
+        prefixes
+      )
+      assert.strictEqual(prefixes.at(-1), 23)
+      const resumed = yield* generate(session, many, sampling, { batch: 9, made: together.slice(0, 6) })
+      assert.deepStrictEqual(resumed, together)
+    }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 1 })))
+  )
+
+  it.effect("an answer ends with its first stop token", () =>
+    Effect.gen(function* () {
+      const session = yield* Session.make(initialize(tiny, 1))
+      const free = yield* generate(session, requests, sampling)
+      const stopTokens = [free[0]!.tokens[5]!, free[3]!.tokens[2]!]
+      const stopped = yield* generate(session, requests, sampling, { stopTokens, batch: 2 })
+      for (const [i, { logProbabilities, tokens }] of free.entries()) {
+        const at = tokens.findIndex((token) => stopTokens.includes(token))
+        const length = at < 0 ? tokens.length : at + 1
+        assert.deepStrictEqual(stopped[i]!.tokens, tokens.slice(0, length))
+        assert.deepStrictEqual(stopped[i]!.logProbabilities, logProbabilities.slice(0, length))
+      }
+    }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 1 })))
+  )
+
   it.effect("argmax follows a model trained to count", () =>
     Effect.gen(function* () {
       const session = yield* Session.make(initialize(tiny, 1))

@@ -23,7 +23,7 @@ import { makeStage } from "./stage.ts"
 type Overrides = Partial<typeof PpoParams.Encoded>
 const paramsOf = (overrides: Overrides) => Schema.decodeSync(PpoParams)(overrides)
 
-const sampling = { maximumTokens: 2, temperature: 1, topK: 0, topP: 1, seed: 1 }
+const sampling = { maximumTokens: 2, temperature: 1, topK: 0, topP: 1, stop: [], seed: 1 }
 const prompts = (count: number) =>
   Array.from({ length: count }, (_, i) => ({ prompt: { id: `p${i}`, prompt: "0" }, sample: 0 }))
 
@@ -59,7 +59,8 @@ const probabilities = (policy: Checkpoint, answers: ReadonlyArray<ReadonlyArray<
     promptTokens: Int32Array.of(0),
     answerTokens: Int32Array.from(tokens),
     logProbabilities: new Float32Array(tokens.length),
-    temperature
+    temperature,
+    ended: false
   }))
   return Effect.map(logProbabilities(policy, rows), (all) => all.map((row) => Math.exp(row.reduce((a, b) => a + b, 0))))
 }

@@ -114,7 +114,8 @@ describe("reward model", () => {
           promptTokens: Int32Array.of(Number(prompt)),
           answerTokens: Int32Array.from(answer, Number),
           logProbabilities: new Float32Array(2),
-          temperature: 1
+          temperature: 1,
+          ended: true
         }))
       )
       const before = (yield* run(rewards(rewardModel, texts))).value

@@ -1,5 +1,5 @@
 // Attention of one new token a sequence against the cache, and filling the cache from a prompt.
-// keys: [batch, keyHeads, capacity / cacheBlock, headWidth, cacheBlock], so that scores stream; values: [batch, keyHeads, capacity, headWidth].
+// keys: [slots, keyHeads, capacity / cacheBlock, headWidth, cacheBlock], so that scores stream; values: [slots, keyHeads, capacity, headWidth].
 #include "matmul.h"
 
 namespace {
@@ -16,10 +16,15 @@ void run_cacheWrite(const Launch& l, Worker& worker) {
   const long batch = l.integers[i_batch], length = l.integers[i_length], capacity = l.integers[i_capacity];
   const long heads = l.integers[i_heads], keyHeads = l.integers[i_keyHeads], width = l.integers[i_headWidth];
   const long rowWidth = (heads + 2 * keyHeads) * width;
+  const int32_t* places = l.n(b_places);
+  const long slots = l.integers[i_slots];
   forTasks(worker, batch * keyHeads, [&](long task) {
-    const real* base = l.r(b_qkv) + task / keyHeads * length * rowWidth + (heads + task % keyHeads) * width;
-    real* keys = l.r(b_keys) + task * width * roundUp(capacity, cacheBlock);
-    real* values = l.r(b_values) + task * width * capacity;
+    const long b = task / keyHeads, h = task % keyHeads, slot = places == nullptr ? b : places[b];
+    if (slot < 0) return;
+    if (slot >= slots) return worker.fault(b, slot, slots);
+    const real* base = l.r(b_qkv) + b * length * rowWidth + (heads + h) * width;
+    real* keys = l.r(b_keys) + (slot * keyHeads + h) * width * roundUp(capacity, cacheBlock);
+    real* values = l.r(b_values) + (slot * keyHeads + h) * width * capacity;
     for (long t = 0; t < length; t++) {
       const real* row = base + t * rowWidth;
       writeKey(keys, t, row, width);
