@@ -6,8 +6,8 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { pad, type Sequence } from "../src/engine/batch.ts"
-import { calibration, type Ranking as Group, rankingLoss } from "../src/engine/loss/ranking.ts"
+import { pad } from "../src/engine/batch.ts"
+import { calibration, rankingLoss } from "../src/engine/loss/ranking.ts"
 import { parameter as parameterOf, withScalarHead } from "../src/engine/model.ts"
 import { adamW } from "../src/engine/optimizer.ts"
 import { learningRate } from "../src/engine/schedule.ts"
@@ -15,34 +15,17 @@ import * as Session from "../src/engine/session.ts"
 import * as Operator from "../src/operator/operator.ts"
 import { Stage } from "../src/operator/stage.ts"
 import * as Table from "../src/table/index.ts"
-import * as AnswerSequence from "./answer-sequence.ts"
 import { Completion, Ranking } from "./answers.ts"
 import { type Checkpoint, CheckpointPort } from "./checkpoint.ts"
 import * as Order from "./order.ts"
 import * as Pace from "./pace.ts"
 import { NonNegative, Positive, PositiveInt, Precision, parameter } from "./parameter.ts"
+import { flatten, rankedPrompts } from "./ranked-prompts.ts"
 import { ReportPort } from "./report.ts"
 import { rewards as rewardsOf } from "./score.ts"
 import { score } from "./scoring.ts"
-import { encoding } from "./tokenizer/encoding.ts"
 
 const heads = { language: false, scalar: true, temperature: 1 }
-
-interface RankedPrompt {
-  readonly sequences: ReadonlyArray<Sequence>
-  readonly ranks: ReadonlyArray<number>
-}
-
-/** The groups of several ranked prompts over one flat list of their sequences. */
-const flatten = (prompts: ReadonlyArray<RankedPrompt>) => {
-  const sequences: Array<Sequence> = []
-  const groups: Array<Group> = []
-  for (const { ranks, sequences: answers } of prompts) {
-    groups.push({ members: answers.map((_, k) => sequences.length + k), ranks })
-    sequences.push(...answers)
-  }
-  return { sequences, groups }
-}
 
 /**
  * The head's output times `gain` plus `bias`, folded into the head; both are kept in the checkpoint's state (`rewardGain`, `rewardBias`), over all
@@ -125,21 +108,7 @@ export const trainReward = Operator.make("reward", {
     const stage = yield* Stage
     const { tokenizer, weights } = inputs.checkpoint
     const { context } = weights.config
-    const prompts: Array<RankedPrompt> = []
-    for (const [row, { answers, id, prompt, ranks }] of (yield* Table.collect(inputs.rankings)).entries()) {
-      const place = `rankings, row ${row} (${id})`
-      const refuse = (message: string) => new Operator.OperatorError({ operator: "reward", place, message })
-      if (answers.length !== ranks.length) {
-        return yield* refuse(`${answers.length} answers have ${ranks.length} ranks: each answer needs one`)
-      }
-      const sequences = yield* encoding("reward", place, () =>
-        answers.map((answer) => AnswerSequence.encode(tokenizer, prompt, answer))
-      )
-      const longest = Math.max(...sequences.map((s) => s.tokens.length), 0)
-      if (longest > context) return yield* refuse(`${longest} tokens do not fit the model's context of ${context}`)
-      // A prompt whose answers all tie says nothing.
-      if (new Set(ranks).size > 1) prompts.push({ sequences, ranks })
-    }
+    const prompts = yield* rankedPrompts("reward", inputs.rankings, inputs.checkpoint)
     const heldOutCount = Math.max(1, Math.round(prompts.length * params.heldOutFraction))
     const heldOut = flatten(prompts.slice(0, heldOutCount))
     const train = prompts.slice(heldOutCount)

@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { adaptBeta, generalisedAdvantage, klEstimators, tokenRewards, whiten } from "../../src/engine/loss/advantage.ts"
+import { dpoLoss } from "../../src/engine/loss/dpo.ts"
+import { bestOfNKl, groupAdvantages, grpoLoss, leaveOneOut, rlooLoss } from "../../src/engine/loss/group.ts"
 import { policyTerm, ppoLoss, valueTerm } from "../../src/engine/loss/ppo.ts"
 import { calibration, rankingLoss } from "../../src/engine/loss/ranking.ts"
 import { normal, philox, uniform } from "../../src/engine/random.ts"
@@ -240,5 +242,89 @@ describe("PPO loss", () => {
     assert.strictEqual(metrics.ratioMax, 1)
     assert.strictEqual(metrics.clipFraction, 0)
     assert.strictEqual(metrics.approximateKl, 0)
+  })
+})
+
+describe("DPO loss", () => {
+  const four = [{ members: [0, 1, 2, 3], ranks: [1, 2, 3, 4] }]
+
+  it("is ln 2 where policy and reference are the same, with opposite derivatives for a pair", () => {
+    const { dLogProbability, loss } = dpoLoss([-3, -5], [-3, -5], [{ members: [0, 1], ranks: [1, 2] }], { beta: 0.1 })
+    assert.closeTo(loss, Math.LN2, 1e-12)
+    close(dLogProbability, [-0.05, 0.05], 1e-12)
+  })
+
+  it("has the gradient of finite differences", () => {
+    const reference = [-3, -2, -5, -4]
+    const start = Float64Array.from([-1, -2.5, -4, -7])
+    close(
+      dpoLoss(start, reference, four, { beta: 0.3 }).dLogProbability,
+      differences((x) => dpoLoss(x, reference, four, { beta: 0.3 }).loss, start),
+      1e-8
+    )
+  })
+})
+
+describe("losses of groups", () => {
+  it("equal scores have no advantage, so no gradient", () => {
+    close(groupAdvantages([0.7, 0.7, 0.7], true), [0, 0, 0], 1e-11)
+    close(leaveOneOut([0.7, 0.7, 0.7]), [0, 0, 0], 1e-11)
+    const statistics = { logProbability: [-1, -2], entropy: [1, 1] }
+    const targets = { weight: [0.5, 0.5], logProbability: [-1, -2], reference: [-1, -2], advantage: [0, 0] }
+    close(grpoLoss(statistics, targets, { clip: 0.2, klCoefficient: 0.04 }).dLogProbability, [0, 0], 0)
+  })
+
+  it("advantages are those of the papers", () => {
+    close(groupAdvantages([1, 2, 3], false), [-1, 0, 1], 1e-12)
+    close(groupAdvantages([1, 2, 3], true), [-1, 0, 1], 1e-3)
+    close(leaveOneOut([1, 2, 6]), [-3, -1.5, 4.5], 1e-12)
+  })
+
+  it("GRPO's loss has the gradient of finite differences", () => {
+    const targets = {
+      weight: [0.25, 0.25, 0, 0.5],
+      logProbability: [-1, -2, -3, -0.5],
+      reference: [-1.2, -1.5, -3, -1],
+      advantage: [1, -1, 5, 0.7]
+    }
+    const settings = { clip: 0.2, klCoefficient: 0.3 }
+    const loss = (x: Float64Array) => grpoLoss({ logProbability: x, entropy: [1, 1, 1, 1] }, targets, settings)
+    const start = Float64Array.from([-0.9, -2.5, -3.3, -0.55])
+    close(
+      loss(start).dLogProbability,
+      differences((x) => loss(x).loss, start),
+      1e-8
+    )
+  })
+
+  it("RLOO's loss has the gradient of finite differences; its ratio is that of whole answers", () => {
+    const old = [-1, -2, -3, -0.5, -1]
+    const answers = [
+      { from: 0, to: 2, advantage: 1.5 },
+      { from: 3, to: 5, advantage: -0.5 }
+    ]
+    const loss = (x: Float64Array) =>
+      rlooLoss({ logProbability: x, entropy: [1, 1, 1, 1, 1] }, old, answers, { clip: 0.2 }, 4)
+    const start = Float64Array.from([-0.95, -2, -3, -0.6, -1.05])
+    close(
+      loss(start).dLogProbability,
+      differences((x) => loss(x).loss, start),
+      1e-8
+    )
+    assert.closeTo(loss(start).loss, (-1.5 * Math.exp(0.05) + 0.5 * Math.exp(-0.15)) / 4, 1e-12)
+  })
+
+  it("best of n has the published KL, which is that of the exact distribution", () => {
+    close([2, 4, 16].map(bestOfNKl), [0.1931, 0.6363, 1.8351], 5e-5)
+    // The best of n of 20,000 equally likely outcomes of different scores.
+    const outcomes = 20_000
+    for (const n of [2, 4, 16]) {
+      let kl = 0
+      for (let i = 0; i < outcomes; i++) {
+        const p = ((i + 1) / outcomes) ** n - (i / outcomes) ** n
+        if (p > 0) kl += p * Math.log(p * outcomes)
+      }
+      assert.closeTo(kl, bestOfNKl(n), 1e-3)
+    }
   })
 })
