@@ -22,9 +22,15 @@ const run = Command.make(
     store: flags.store,
     remote: flags.remote,
     remotePolicy: flags.remotePolicy,
+    detach: Flag.Boolean("detach").pipe(
+      Flag.withDescription("Runs in the background, and goes on when the terminal is closed: see attach and stop"),
+      Flag.withDefault(false),
+      Flag.withoutNegation
+    ),
     json: flags.json("Prints each event as one line of JSON, and nothing else, on standard output")
   },
-  (input) => from(async () => (await import("./run.ts")).run(input))
+  ({ detach, ...input }) =>
+    from(async () => (detach ? (await import("./detach.ts")).detach(input) : (await import("./run.ts")).run(input)))
 ).pipe(
   Command.withShortDescription("Run a pipeline: reuse what is there, run the rest"),
   Command.withDescription(
@@ -35,8 +41,37 @@ const run = Command.make(
   Command.withExamples([
     { command: "ptmflow run pipelines/chatgpt.ts" },
     { command: "ptmflow run pipelines/chatgpt.ts --set ppo.iterations=4 --set sft.epochs=3" },
-    { command: "ptmflow run train.ts --json > events.jsonl" }
+    { command: "ptmflow run train.ts --json > events.jsonl" },
+    { command: "ptmflow run train.ts --detach", description: "goes on when the terminal is closed" }
   ])
+)
+
+const detached = {
+  run: Argument.String("run").pipe(
+    Argument.withDescription("The first digits of its name; the newest where none is given"),
+    Argument.withDefault("newest")
+  ),
+  store: flags.store
+}
+
+const attach = Command.make(
+  "attach",
+  { ...detached, json: flags.json("Prints each event, from the first on, as one line of JSON") },
+  (input) => from(async () => (await import("./attach.ts")).attach(input))
+).pipe(
+  Command.withShortDescription("Show a run that was started with --detach"),
+  Command.withDescription(
+    "Shows a detached run as if it ran here: what it did so far, what it does, and its outputs. Ctrl-C ends the showing, not the run.\n\n" +
+      "Exit code: that of the run; 1 when its process was killed."
+  ),
+  Command.withExamples([{ command: "ptmflow attach" }])
+)
+
+const stop = Command.make("stop", detached, (input) =>
+  from(async () => (await import("./attach.ts")).stop(input))
+).pipe(
+  Command.withShortDescription("End a run that was started with --detach"),
+  Command.withDescription("Ends a detached run as Ctrl-C does: what finished is kept, and so are its resume points.")
 )
 
 const plan = Command.make(
@@ -407,6 +442,8 @@ export const debug = switchFlag("debug", "Shows the stack of an error")
 export const ptmflow = Command.make("ptmflow").pipe(
   Command.withSubcommands([
     run,
+    attach,
+    stop,
     plan,
     why,
     whyNot,

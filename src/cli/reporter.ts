@@ -9,13 +9,12 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Event } from "../executor/event.ts"
-import type { Graph } from "../pipeline/graph.ts"
 import { canRewrite, viewOf } from "./output.ts"
 import { withoutStack } from "./render/failure.ts"
 import { historyLines } from "./render/history.ts"
 import { liveLines } from "./render/live.ts"
 import { plainLines } from "./render/plain.ts"
-import { fold, initial } from "./render/progress.ts"
+import { fold, initial, type ShownGraph } from "./render/progress.ts"
 import * as Screen from "./screen.ts"
 import { takeOver } from "./takeover.ts"
 
@@ -23,11 +22,7 @@ import { takeOver } from "./takeover.ts"
 export type OnEvent = (event: Event) => Effect.Effect<void>
 
 /** What shows a run of this graph on this device (empty: none), until the scope closes. */
-export const make = (
-  graph: Graph<unknown>,
-  device: string,
-  json: boolean
-): Effect.Effect<OnEvent, never, Scope.Scope> =>
+export const make = (graph: ShownGraph, device: string, json: boolean): Effect.Effect<OnEvent, never, Scope.Scope> =>
   json ? jsonReporter : canRewrite() ? terminalReporter(graph, device) : logReporter(graph, device)
 
 /** A defect's message has a stack: a person is told the first place in code of their own. */
@@ -37,7 +32,7 @@ const brief = (event: Event): Event => {
   return { ...event, message: place === "" ? message : `${message}\nat ${place}` }
 }
 
-const EventLine = Schema.fromJsonString(Schema.toCodecJson(Event))
+const EventJson = Schema.toCodecJson(Event)
 
 /** Standard output carries events alone: what other code writes there goes to standard error. */
 const jsonReporter: Effect.Effect<OnEvent, never, Scope.Scope> = Effect.map(
@@ -46,12 +41,15 @@ const jsonReporter: Effect.Effect<OnEvent, never, Scope.Scope> = Effect.map(
     ({ release }) => Effect.sync(release)
   ),
   ({ write }) => {
-    const encode = Schema.encodeSync(EventLine)
-    return (event: Event) => Effect.sync(() => write(`${encode(event)}\n`))
+    const encode = Schema.encodeSync(EventJson)
+    return (event: Event) =>
+      Effect.map(Clock.currentTimeMillis, (time) =>
+        write(`${JSON.stringify({ time, ...(encode(event) as object) })}\n`)
+      )
   }
 )
 
-const logReporter = Effect.fnUntraced(function* (graph: Graph<unknown>, device: string) {
+const logReporter = Effect.fnUntraced(function* (graph: ShownGraph, device: string) {
   const state = initial(graph, device, yield* Clock.currentTimeMillis)
   const written = new Map<string, number>()
   return (event: Event) =>
@@ -65,7 +63,7 @@ const logReporter = Effect.fnUntraced(function* (graph: Graph<unknown>, device: 
 /** Milliseconds between two looks at the lines that change. */
 const frame = 100
 
-const terminalReporter = Effect.fnUntraced(function* (graph: Graph<unknown>, device: string) {
+const terminalReporter = Effect.fnUntraced(function* (graph: ShownGraph, device: string) {
   const state = initial(graph, device, yield* Clock.currentTimeMillis)
   const { style } = viewOf(process.stdout)
   const screen = yield* Effect.acquireRelease(

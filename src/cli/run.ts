@@ -45,12 +45,13 @@ export const run = Effect.fnUntraced(function* (input: RunInput) {
   const howToGoOn = printLines(["", "What finished is kept. To go on from the last resume point:", `  ${again()}`])
   const whole = Effect.gen(function* () {
     const { outputs } = yield* execute.pipe(Effect.onInterrupt(() => (input.json ? Effect.void : howToGoOn)))
-    if (!input.json) yield* show(outputs)
+    if (!input.json) yield* showOutputs(outputs)
   })
   yield* Effect.provide(withRemote(input, whole), storeLayer(input.store))
 })
 
-const show = Effect.fnUntraced(function* (outputs: { readonly [name: string]: Artifact }) {
+/** Prints the reports among a pipeline's outputs, and the names of its other outputs. */
+export const showOutputs = Effect.fnUntraced(function* (outputs: { readonly [name: string]: Artifact }) {
   const { columns, style } = viewOf(process.stdout)
   const view = { columns, style: canRewrite() ? style : styleOf(false) }
   const { source } = yield* Store

@@ -15,9 +15,9 @@ import { look, makeDurable, uniqueName } from "./durable.ts"
 import type { Store } from "./store.ts"
 import type { StoreError } from "./storeError.ts"
 
-/** One thing that can go. `name` is a blob's digest, a stage key (resume points), or a file's name. */
+/** One thing that can go. `name` is a blob's digest, a stage key (resume points), a detached run (log), or a file's name. */
 export interface Garbage {
-  readonly kind: "blob" | "resume points" | "quarantined" | "temporary"
+  readonly kind: "blob" | "resume points" | "quarantined" | "temporary" | "log"
   readonly name: string
   readonly path: string
   readonly bytes: number
@@ -29,7 +29,7 @@ export interface Kept {
   readonly isFinished: (key: string) => boolean
 }
 
-/** Resume points that nobody has gone on from for so long are given up. */
+/** Resume points that nobody has gone on from for so long are given up, and so are the logs of detached runs. */
 const RESUME_MS = 14 * 24 * 60 * 60 * 1000
 
 const DAY_MS = 24 * 60 * 60 * 1000
@@ -68,6 +68,10 @@ export const findGarbage = Effect.fnUntraced(function* (
     for (const key of safeList(disk, under("resume"))) {
       if (held.has(key)) continue
       add("resume points", under("resume"), key, kept.isFinished(key) ? Math.min(before, now - grace) : now - RESUME_MS)
+    }
+    for (const name of safeList(disk, under("detached"))) {
+      const events = disk.stat(path.join(under("detached"), name, "events"))
+      if ((events?.changed ?? 0) < now - RESUME_MS) add("log", under("detached"), name, now - RESUME_MS)
     }
     for (const name of safeList(disk, under("quarantine"))) add("quarantined", under("quarantine"), name, now - grace)
     for (const name of safeList(disk, under("temporary"))) {

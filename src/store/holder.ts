@@ -42,13 +42,16 @@ const bornOf = (pid: number): string => {
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? ""
 }
 
-/** This process. */
-export const thisProcess = (): Holder => ({
-  pid: process.pid,
+/** A process here. */
+export const processOf = (pid: number): Holder => ({
+  pid,
   host: hostname(),
   space: `${hostname()} ${namespace()}`,
-  born: bornOf(process.pid)
+  born: bornOf(pid)
 })
+
+/** This process. */
+export const thisProcess = (): Holder => processOf(process.pid)
 
 /** Whether a process is alive: undefined if it is one of another host or namespace, of which nothing is known here. */
 export const isAlive = (holder: Holder): boolean | undefined => {

@@ -12,6 +12,7 @@
  *       leases/<key>.*      which process works on a key
  *       progress/<key>      how far it is
  *       memo                digests of files outside the store; may be deleted
+ *       detached/<run>/     what a run without a terminal says (see cli/detached.ts)
  *       quarantine/         damaged blobs, kept for people to look at
  *       temporary/          files being written; what a killed process left is removed after a day
  *
@@ -54,6 +55,8 @@ export class Store extends Context.Service<
   {
     /** The absolute path. */
     readonly folder: string
+    /** Makes the store, if it is not there yet: whatever writes to it does. */
+    readonly prepare: Effect.Effect<void, StoreError>
     readonly blobs: Blobs
     /** `blobs` as a port's codec sees them. */
     readonly sink: BlobSink
@@ -112,6 +115,7 @@ export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Retu
     Effect.andThen(prepare, lease(durable, path.join(root, "leases"), key, onWait))
   return Store.of({
     folder: root,
+    prepare,
     blobs,
     sink: { put: (data) => Effect.mapError(blobs.put(data), asArtifactError) },
     source: sourceOf(blobs),

@@ -5,7 +5,7 @@
  */
 import type { Event } from "../../executor/event.ts"
 import type { Reason } from "../../lineage/reason.ts"
-import type { Graph } from "../../pipeline/graph.ts"
+import type { Graph, StageNode } from "../../pipeline/graph.ts"
 import { type Block, outline, roundOf } from "./outline.ts"
 
 type Metrics = { readonly [name: string]: number }
@@ -53,12 +53,15 @@ export interface Progress {
   readonly done: Map<string, Done>
 }
 
+/** Of a graph what is needed to show what becomes of it. */
+export interface ShownGraph extends Pick<Graph<unknown>, "pipeline" | "description"> {
+  readonly stages: ReadonlyArray<
+    Pick<StageNode, "name" | "inputs" | "partition"> & { readonly operator: Pick<StageNode["operator"], "name"> }
+  >
+}
+
 /** The state before the first event. */
-export const initial = (
-  graph: Pick<Graph<unknown>, "pipeline" | "description" | "stages">,
-  device: string,
-  now: number
-): Progress => {
+export const initial = (graph: ShownGraph, device: string, now: number): Progress => {
   const blocks = outline(
     graph.stages.map(({ inputs, name, operator, partition }) => ({
       name,
