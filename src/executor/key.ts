@@ -9,7 +9,8 @@
  */
 import type { Preimage } from "../lineage/record.ts"
 import type { Artifact } from "../operator/artifact.ts"
-import { digestOf } from "../operator/digest.ts"
+import { digestOf, sharing } from "../operator/digest.ts"
+import type { AnyOperator } from "../operator/operator.ts"
 import type { Ports } from "../operator/port.ts"
 import type { StageNode } from "../pipeline/graph.ts"
 
@@ -27,25 +28,45 @@ export interface Recipe {
 const typesOf = <Tag extends string>(_tag: Tag, ports: Ports) =>
   Object.entries(ports).map(([name, { contract, kind }]) => [name, { _tag, kind, contract }] as const)
 
+/** The parts of a preimage that are the same for all stages of an operator. */
+const fixedParts = (operator: AnyOperator) => ({
+  operator: sharing({ _tag: "Operator" as const, name: operator.name, version: operator.version }),
+  inputs: typesOf("Input", operator.inputs).map(
+    ([port, type]) => [port, { ...type, contract: sharing(type.contract) }] as const
+  ),
+  outputs: sharing(Object.fromEntries(typesOf("Output", operator.outputs)))
+})
+
+const fixed = new WeakMap<AnyOperator, ReturnType<typeof fixedParts>>()
+
 /** The preimage of a stage whose inputs are known; without them its recipe. */
 export const preimageOf = (
   { operator, paramsTree }: StageNode,
   { code, numerics, packages, sources }: Recipe,
   inputs: { readonly [port: string]: Artifact }
-): Preimage => ({
-  _tag: "StageKey",
-  schema: KEY_SCHEMA,
-  operator: { _tag: "Operator", name: operator.name, version: operator.version },
-  code,
-  packages,
-  params: paramsTree,
-  inputs: Object.fromEntries(
-    typesOf("Input", operator.inputs).map(([port, type]) => [port, { ...type, digest: inputs[port]?.digest ?? "" }])
-  ),
-  outputs: Object.fromEntries(typesOf("Output", operator.outputs)),
-  sources: sources.map(({ digest, name }) => ({ _tag: "Source", name, digest })),
-  numerics
-})
+): Preimage => {
+  let parts = fixed.get(operator)
+  if (parts === undefined) {
+    parts = fixedParts(operator)
+    fixed.set(operator, parts)
+  }
+  const digests: { [port: string]: Preimage["inputs"][string] } = {}
+  for (const [port, { _tag, contract, kind }] of parts.inputs) {
+    digests[port] = { _tag, kind, contract, digest: inputs[port]?.digest ?? "" }
+  }
+  return {
+    _tag: "StageKey",
+    schema: KEY_SCHEMA,
+    operator: parts.operator,
+    code,
+    packages,
+    params: paramsTree,
+    inputs: digests,
+    outputs: parts.outputs,
+    sources: sources.map(({ digest, name }) => ({ _tag: "Source", name, digest })),
+    numerics
+  }
+}
 
 /** The stage key. */
 export const keyOf = (preimage: Preimage): string => digestOf("stage-key", preimage)

@@ -23,12 +23,25 @@ export const canonicalJson = (value: Json): string => {
 type JsonObject = { readonly [key: string]: Json }
 
 const listText = (items: ReadonlyArray<Json>): string => {
+  const known = shared.get(items)
+  if (known !== undefined) return known
   let text = "["
   for (let i = 0; i < items.length; i++) text += i === 0 ? canonicalJson(items[i]!) : `,${canonicalJson(items[i]!)}`
   return `${text}]`
 }
 
+/** Texts of objects that are in many values. */
+const shared = new WeakMap<object, string>()
+
+/** Remembers the text of an object that never changes: it is in many values. Gives the object. */
+export const sharing = <A extends Json>(value: A): A => {
+  if (typeof value === "object" && value !== null) shared.set(value, canonicalJson(value))
+  return value
+}
+
 const objectText = (fields: JsonObject): string => {
+  const known = shared.get(fields)
+  if (known !== undefined) return known
   let text = "{"
   for (const key of Object.keys(fields).sort())
     text += `${text === "{" ? "" : ","}${quoted(key)}:${canonicalJson(fields[key]!)}`

@@ -22,6 +22,8 @@ export interface Place {
 export interface JournalIndex {
   readonly covers: number
   readonly newest: (kind: string, key: string) => Place | undefined
+  /** Places between two positions of records that no later one of their key follows. */
+  readonly within: (from: number, to: number) => ReadonlyArray<Place>
   /** Places after a position, in their order. */
   readonly all: (kind: string, after: number) => ReadonlyArray<Place>
   readonly kinds: () => ReadonlyArray<string>
@@ -32,7 +34,8 @@ const BUSY_MS = 10_000
 
 const SCHEMA = `
   CREATE TABLE mark(one INTEGER PRIMARY KEY CHECK (one = 1), covers INTEGER NOT NULL);
-  CREATE TABLE records(position INTEGER PRIMARY KEY, length INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL);
+  CREATE TABLE records(position INTEGER PRIMARY KEY, length INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
+    superseded INTEGER NOT NULL DEFAULT 0);
   CREATE INDEX by_key ON records(kind, key, position, length);
   PRAGMA user_version = ${VERSION};`
 
@@ -69,6 +72,9 @@ export const openJournalIndex = (
     const all = database.prepare(
       "SELECT key, position, length FROM records WHERE position > ? AND position < ? AND kind = ? ORDER BY position"
     )
+    const within = database.prepare(
+      "SELECT kind, key, position, length FROM records WHERE position >= ? AND position < ? AND superseded = 0"
+    )
     const kinds = database.prepare("SELECT DISTINCT kind FROM records WHERE position < ?")
     return {
       covers,
@@ -76,6 +82,7 @@ export const openJournalIndex = (
         const found = newest.get(kind, key, covers) as { position: number; length: number } | undefined
         return found === undefined ? undefined : { kind, key, position: found.position, length: found.length }
       },
+      within: (from, to) => within.all(from, Math.min(to, covers)) as unknown as ReadonlyArray<Place>,
       all: (kind, after) =>
         (all.all(after, covers, kind) as unknown as ReadonlyArray<Place>).map(({ key, length, position }) => ({
           kind,
@@ -102,8 +109,14 @@ export const extendJournalIndex = (file: string, from: number, covers: number, p
       if (versionOf(database) !== VERSION) database.exec(`PRAGMA synchronous = NORMAL; ${SCHEMA}`)
       database.exec("BEGIN IMMEDIATE")
       if (coveredBy(database) === from) {
-        const insert = database.prepare("INSERT INTO records VALUES(?, ?, ?, ?)")
-        for (const { key, kind, length, position } of places) insert.run(position, length, kind, key)
+        const insert = database.prepare("INSERT INTO records VALUES(?, ?, ?, ?, 0)")
+        const supersede = database.prepare(
+          "UPDATE records SET superseded = 1 WHERE kind = ? AND key = ? AND position < ? AND superseded = 0"
+        )
+        for (const { key, kind, length, position } of places) {
+          supersede.run(kind, key, position)
+          insert.run(position, length, kind, key)
+        }
         database.prepare("INSERT OR REPLACE INTO mark VALUES(1, ?)").run(covers)
       }
       database.exec("COMMIT")

@@ -135,6 +135,21 @@ export const openJournal = Effect.fnUntraced(function* (
     index === undefined ? undefined : yield* look(index, () => openJournalIndex(index, fits))
   let read = known?.covers ?? 0
 
+  /**
+   * Newest records that are near ones which were looked up: a run asks for its records in the order in which they were written, so one question to the
+   * index answers many.
+   */
+  const near = new Map<string, Place>()
+  const asked = new Set<number>()
+  const placeOf = (index: JournalIndex, kind: string, key: string): Place | undefined => {
+    const found = near.get(`${kind} ${key}`) ?? index.newest(kind, key)
+    const piece = found === undefined ? -1 : Math.floor(found.position / PIECE)
+    if (piece < 0 || asked.has(piece)) return found
+    asked.add(piece)
+    for (const place of index.within(piece * PIECE, (piece + 1) * PIECE)) near.set(`${place.kind} ${place.key}`, place)
+    return found
+  }
+
   const entryAt = (place: Place): Entry => {
     let value: Json | undefined
     return {
@@ -230,7 +245,7 @@ export const openJournal = Effect.fnUntraced(function* (
     newest: (kind, key) => {
       const found = kinds.get(kind)?.newest.get(key)
       if (found !== undefined || known === undefined) return found
-      const place = known.newest(kind, key)
+      const place = placeOf(known, kind, key)
       return place === undefined ? undefined : entryAt(place)
     },
     all: (kind, after = -1) => {
