@@ -14,6 +14,9 @@ import { printable } from "./width.ts"
 /** Milliseconds between two lines of progress of a stage. */
 const interval = 5_000
 
+/** Of more stages those that were reused as planned are not named. */
+const mostNamed = 200
+
 /** What was written last of each stage's progress: when, in milliseconds. */
 export type Written = Map<string, number>
 
@@ -27,6 +30,9 @@ export const plainLines = (state: Progress, event: Event, now: number, written: 
     case "StagePlanned":
       return state.planned.size === state.total ? [planText(state)] : []
     case "StageReused":
+      // The plan has said how many there are; which ones, it is worth the lines only where these are few.
+      if (state.total > mostNamed && event.remote === undefined && state.planned.get(event.stage)?.action === "reuse")
+        return []
       return [`reused ${event.stage}${event.remote === undefined ? "" : `, from ${event.remote}`}`]
     case "StageWaiting": {
       if (now - (written.get(event.stage) ?? Number.NEGATIVE_INFINITY) < interval) return []

@@ -62,22 +62,35 @@ export interface ShownGraph extends Pick<Graph<unknown>, "pipeline" | "descripti
 
 /** The state before the first event. */
 export const initial = (graph: ShownGraph, device: string, now: number): Progress => {
-  const blocks = outline(
-    graph.stages.map(({ inputs, name, operator, partition }) => ({
-      name,
-      partition,
-      operator: operator.name,
-      from: Object.values(inputs).map(({ stage }) => stage)
-    }))
-  )
+  // Made when it is first asked for: a log needs none, and of ten thousand stages it takes a while.
+  let blocks: ReadonlyArray<Block> | undefined
+  let blockOf: ReadonlyMap<string, Block> | undefined
+  const outlined = (): ReadonlyArray<Block> => {
+    blocks ??= outline(
+      graph.stages.map(({ inputs, name, operator, partition }) => ({
+        name,
+        partition,
+        operator: operator.name,
+        from: Object.values(inputs).map(({ stage }) => stage)
+      }))
+    )
+    return blocks
+  }
   return {
     pipeline: graph.pipeline,
     description: graph.description,
     device,
-    blocks,
-    blockOf: new Map(
-      blocks.flatMap((block) => block.rows.flatMap(({ stages }) => stages.map((stage) => [stage, block] as const)))
-    ),
+    get blocks() {
+      return outlined()
+    },
+    get blockOf() {
+      blockOf ??= new Map(
+        outlined().flatMap((block) =>
+          block.rows.flatMap(({ stages }) => stages.map((stage) => [stage, block] as const))
+        )
+      )
+      return blockOf
+    },
     total: graph.stages.length,
     started: now,
     planned: new Map(),

@@ -3,8 +3,8 @@
  *
  * @since 0.1.0
  */
+import { createRequire } from "node:module"
 import { stripVTControlCharacters } from "node:util"
-import { displayWidth } from "effect/cli/CliOutput"
 
 // One column each: printable ASCII, and the signs that ptmflow draws with.
 const narrow =
@@ -12,6 +12,15 @@ const narrow =
 const escapeCode = "\u001b\\[[0-9;]*m"
 const escapeOrNot = new RegExp(`(${escapeCode})`)
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" })
+
+let measure: ((text: string) => number) | undefined
+
+/** Of any text. What measures is loaded by the first that is not plain, as most programs that end soon show none. */
+const displayWidth = (text: string): number => {
+  const load = createRequire(import.meta.url) as (name: string) => typeof import("effect/cli/CliOutput")
+  measure ??= load("effect/cli/CliOutput").displayWidth
+  return measure(text)
+}
 
 /** Columns that a text takes on a terminal. */
 export const width = (text: string): number => {
