@@ -1,14 +1,15 @@
 /**
  * The checkpoint port: weights, configuration and tokenizer, and the optimizer's state when training is to go on.
  *
- * As blobs: `model.safetensors` (Hugging Face's GPT-2 names and shapes), `config.json`, `tokenizer.json`, `optimizer.safetensors`.
+ * As blobs: `model.safetensors` (names and shapes of the family's parameters), `config.json`, `tokenizer.json`, `optimizer.safetensors`. What a model with
+ * adapters trains lies apart, in `adapter.safetensors`: its `model.safetensors` is that of the model it was made from, and is kept once.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { layout, ModelConfig, type Weights } from "../src/engine/model.ts"
+import { type Layout, layout, ModelConfig, type Parameter, type Weights } from "../src/engine/model.ts"
 import type { OptimizerState } from "../src/engine/optimizer.ts"
 import * as Safetensors from "../src/engine/safetensors.ts"
 import { size } from "../src/engine/tensor.ts"
@@ -26,8 +27,12 @@ export interface Checkpoint {
   readonly state?: Readonly<Record<string, number>> | undefined
 }
 
-const tensors = (config: ModelConfig, values: Float32Array, prefix = ""): ReadonlyArray<Safetensors.NamedTensor> =>
-  layout(config).parameters.map(({ name, offset, shape }) => ({
+const tensors = (
+  parameters: ReadonlyArray<Parameter>,
+  values: Float32Array,
+  prefix = ""
+): ReadonlyArray<Safetensors.NamedTensor> =>
+  parameters.map(({ name, offset, shape }) => ({
     name: `${prefix}${name}`,
     shape,
     values: values.subarray(offset, offset + size(shape))
@@ -36,13 +41,15 @@ const tensors = (config: ModelConfig, values: Float32Array, prefix = ""): Readon
 /** So many values are copied before others get their turn. */
 const SLICE = 1024 * 1024
 
-const flat = Effect.fnUntraced(function* (
-  config: ModelConfig,
+const trained = ({ parameters, trainable }: Layout) => parameters.filter(({ offset }) => offset < trainable)
+const frozen = ({ parameters, trainable }: Layout) => parameters.filter(({ offset }) => offset >= trainable)
+
+const fill = Effect.fnUntraced(function* (
+  values: Float32Array,
+  parameters: ReadonlyArray<Parameter>,
   from: ReadonlyMap<string, Safetensors.NamedTensor>,
-  prefix = ""
+  prefix: string
 ) {
-  const { count, parameters } = layout(config)
-  const values = new Float32Array(count)
   for (const { name, offset, shape } of parameters) {
     const tensor = from.get(`${prefix}${name}`)
     if (tensor === undefined || tensor.shape.join() !== shape.join()) {
@@ -57,7 +64,6 @@ const flat = Effect.fnUntraced(function* (
       yield* Effect.yieldNow
     }
   }
-  return values
 })
 
 const ConfigFile = Schema.fromJsonString(
@@ -71,6 +77,10 @@ const ConfigFile = Schema.fromJsonString(
 const encode = Effect.fnUntraced(function* (value: Checkpoint, sink: BlobSink) {
   const { optimizer, tokenizer, weights } = value
   const tokenizerArtifact = yield* TokenizerPort.encode(tokenizer, sink)
+  const places = layout(weights.config)
+  const { adapter } = weights.config
+  const file = (...of: Parameters<typeof Safetensors.encode>) =>
+    sink.put(Stream.fromIterable(Safetensors.encode(...of)))
   const config = JSON.stringify({
     model: weights.config,
     optimizerStep: optimizer?.step ?? null,
@@ -78,20 +88,20 @@ const encode = Effect.fnUntraced(function* (value: Checkpoint, sink: BlobSink) {
   })
   const parts: Record<string, { readonly digest: string; readonly bytes: number }> = {
     "config.json": yield* sink.put(new TextEncoder().encode(config)),
-    "model.safetensors": yield* sink.put(
-      Stream.fromIterable(Safetensors.encode(tensors(weights.config, weights.values), { format: "pt" }))
+    "model.safetensors": yield* file(
+      tensors(adapter === undefined ? places.parameters : frozen(places), weights.values),
+      { format: "pt" }
     ),
     ...tokenizerArtifact.parts
   }
+  if (adapter !== undefined) {
+    parts["adapter.safetensors"] = yield* file(tensors(trained(places), weights.values), { format: "pt" })
+  }
   if (optimizer !== undefined) {
-    parts["optimizer.safetensors"] = yield* sink.put(
-      Stream.fromIterable(
-        Safetensors.encode([
-          ...tensors(weights.config, optimizer.firstMoment, "m."),
-          ...tensors(weights.config, optimizer.secondMoment, "v.")
-        ])
-      )
-    )
+    parts["optimizer.safetensors"] = yield* file([
+      ...tensors(trained(places), optimizer.firstMoment, "m."),
+      ...tensors(trained(places), optimizer.secondMoment, "v.")
+    ])
   }
   const artifact: Artifact = {
     kind: "checkpoint",
@@ -100,7 +110,7 @@ const encode = Effect.fnUntraced(function* (value: Checkpoint, sink: BlobSink) {
       Object.fromEntries(Object.entries(parts).map(([name, blob]) => [name, blob.digest]))
     ),
     parts,
-    meta: { ...weights.config, parameters: layout(weights.config).count }
+    meta: { ...weights.config, parameters: places.count }
   }
   return artifact
 })
@@ -113,10 +123,16 @@ const decode = Effect.fnUntraced(function* (artifact: Artifact, source: BlobSour
       : source.bytes(blob)
   }
   const place = `checkpoint ${artifact.digest}`
-  const read = Effect.fnUntraced(function* (name: string, prefixes: ReadonlyArray<string>) {
+  const read = Effect.fnUntraced(function* (
+    name: string,
+    parameters: ReadonlyArray<Parameter>,
+    into: Readonly<Record<string, Float32Array>>
+  ) {
     const bytes = yield* part(name)
-    return yield* Effect.try({ try: () => Safetensors.decode(bytes), catch: (cause) => cause }).pipe(
-      Effect.flatMap((found) => Effect.forEach(prefixes, (prefix) => flat(config.model, found, prefix))),
+    yield* Effect.try({ try: () => Safetensors.decode(bytes), catch: (cause) => cause }).pipe(
+      Effect.flatMap((found) =>
+        Effect.forEach(Object.entries(into), ([prefix, values]) => fill(values, parameters, found, prefix))
+      ),
       Effect.mapError((cause) => new ArtifactError({ place: `${place}, ${name}`, message: String(cause) }))
     )
   })
@@ -125,18 +141,23 @@ const decode = Effect.fnUntraced(function* (artifact: Artifact, source: BlobSour
     Schema.decodeUnknownEffect(ConfigFile)(text),
     (cause) => new ArtifactError({ place: `${place}, config.json`, message: String(cause) })
   )
-  const [values] = yield* read("model.safetensors", [""])
+  const places = layout(config.model)
+  const values = new Float32Array(places.count)
+  const adapted = config.model.adapter !== undefined
+  yield* read("model.safetensors", adapted ? frozen(places) : places.parameters, { "": values })
+  if (adapted) yield* read("adapter.safetensors", trained(places), { "": values })
   const tokenizer = yield* TokenizerPort.decode(
     { kind: "tokenizer", digest: "", parts: artifact.parts, meta: {} },
     source
   )
   let optimizer: OptimizerState | undefined
   if (config.optimizerStep !== null) {
-    const [firstMoment, secondMoment] = yield* read("optimizer.safetensors", ["m.", "v."])
-    optimizer = { firstMoment: firstMoment!, secondMoment: secondMoment!, step: config.optimizerStep }
+    const [firstMoment, secondMoment] = [new Float32Array(places.trainable), new Float32Array(places.trainable)]
+    yield* read("optimizer.safetensors", trained(places), { "m.": firstMoment, "v.": secondMoment })
+    optimizer = { firstMoment, secondMoment, step: config.optimizerStep }
   }
   const checkpoint: Checkpoint = {
-    weights: { config: config.model, values: values! },
+    weights: { config: config.model, values },
     tokenizer,
     optimizer,
     state: config.state ?? undefined

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export { mergeAdapter } from "./adapter.ts"
 export * from "./answers.ts"
 export { answerPrompts } from "./answers-report.ts"
 export { bestOfN } from "./best-of-n.ts"

@@ -11,6 +11,7 @@ import * as Session from "../src/engine/session.ts"
 import * as Operator from "../src/operator/operator.ts"
 import { Stage } from "../src/operator/stage.ts"
 import * as Table from "../src/table/index.ts"
+import { adapted, adapterParams } from "./adapter.ts"
 import * as AnswerSequence from "./answer-sequence.ts"
 import { Demonstration } from "./answers.ts"
 import { CheckpointPort } from "./checkpoint.ts"
@@ -23,7 +24,7 @@ import { makeStopper, makeTrainer, recomputing, trainingParams } from "./trainin
 
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 
-/** Fine-tunes all weights with AdamW and a cosine to 0. Figures: the loss on held-out demonstrations, before and after. */
+/** Fine-tunes all weights, or low-rank adapters, with AdamW and by default a cosine to 0. Figures: the loss on held-out demonstrations, before and after. */
 export const sft = Operator.make("sft", {
   description: "Supervised fine-tuning on demonstrations, loss on answers only",
   params: Schema.Struct({
@@ -46,7 +47,8 @@ export const sft = Operator.make("sft", {
       "error",
       "what becomes of a demonstration longer than the context; how many were dropped is reported"
     ),
-    seed: parameter(Schema.Int, 1, "of the order of the data")
+    ...adapterParams,
+    seed: parameter(Schema.Int, 1, "of the order of the data and of fresh adapters")
   }),
   inputs: { checkpoint: CheckpointPort, demonstrations: Table.of(Demonstration) },
   outputs: { checkpoint: CheckpointPort, report: ReportPort },
@@ -86,7 +88,7 @@ export const sft = Operator.make("sft", {
     }
     const saved = yield* stage.resume(CheckpointPort)
     const start = Option.isSome(saved) ? saved.value : undefined
-    const session = yield* Session.make(start?.value.weights ?? weights, {
+    const session = yield* Session.make(start?.value.weights ?? adapted(weights, params, params.seed), {
       state: start?.value.optimizer,
       precision: params.precision,
       recompute: recomputing(params)

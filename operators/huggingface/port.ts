@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import { merge } from "../../src/engine/adapter.ts"
 import { layout } from "../../src/engine/model.ts"
 import * as Safetensors from "../../src/engine/safetensors.ts"
 import { size } from "../../src/engine/tensor.ts"
@@ -42,7 +43,8 @@ const shardsOf = (all: ReadonlyArray<Part>, limit: number): ReadonlyArray<Readon
 const number = (n: number) => String(n).padStart(5, "0")
 
 const encode = Effect.fnUntraced(function* ({ checkpoint, shardBytes }: HuggingFaceModel, sink: BlobSink) {
-  const { tokenizer, weights } = checkpoint
+  const { tokenizer } = checkpoint
+  const weights = merge(checkpoint.weights)
   const all = parts(weights.config)
   const shards = shardsOf(all, shardBytes)
   const written: Record<string, Blob> = {

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { adapterParams } from "../adapter.ts"
 import { NonNegative, Positive, PositiveInt, Precision, parameter, Share } from "../parameter.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
@@ -55,7 +56,8 @@ export const PpoParams = Schema.Struct({
   ptxCoefficient: parameter(NonNegative, 27.8, "weight of the pretraining loss, where pretraining text is given"),
   ptxWindows: parameter(PositiveInt, 16, "windows of pretraining text an update"),
   precision: Precision,
-  seed: parameter(Schema.Int, 1, "of the order of the answers and of the pretraining windows")
+  ...adapterParams,
+  seed: parameter(Schema.Int, 1, "of the order of the answers, of the pretraining windows and of fresh adapters")
 })
 export type PpoParams = typeof PpoParams.Type
 

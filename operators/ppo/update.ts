@@ -14,6 +14,7 @@ import * as Session from "../../src/engine/session.ts"
 import * as Operator from "../../src/operator/operator.ts"
 import { Stage } from "../../src/operator/stage.ts"
 import * as Table from "../../src/table/index.ts"
+import { adapted } from "../adapter.ts"
 import * as AnswerSequence from "../answer-sequence.ts"
 import type { ScoredCompletion } from "../answers.ts"
 import type { Checkpoint } from "../checkpoint.ts"
@@ -114,8 +115,8 @@ export const update = Effect.fnUntraced(function* (operator: string, inputs: Inp
   const { precision } = params
   const shared = critic === undefined
   const heads = { language: true, scalar: shared, temperature }
-  const initial =
-    shared && !policy.weights.config.scalarHead ? withScalarHead(policy.weights, "value", params.seed) : policy.weights
+  const base = adapted(policy.weights, params, params.seed)
+  const initial = shared && !base.config.scalarHead ? withScalarHead(base, "value", params.seed) : base
   const sequences: ReadonlyArray<Sequence> = answers.map((row) =>
     AnswerSequence.join(row.promptTokens, row.answerTokens)
   )
@@ -125,7 +126,7 @@ export const update = Effect.fnUntraced(function* (operator: string, inputs: Inp
   // What the critic was before its first update values the answers anew, so that a stage that goes on sees the same values.
   const valuesOf = (session: Session.Session) =>
     Effect.map(score(session, sequences, scalars), (all) => all.map(({ value }) => value))
-  const before = critic?.weights ?? initial
+  const before = critic === undefined ? initial : adapted(critic.weights, params, params.seed + 1)
   const fresh = point === undefined
   const session = fresh
     ? yield* open(initial, policy.optimizer)

@@ -31,6 +31,8 @@ export const kernels = {
   fill: { buffers: ["out"], integers: ["count"], reals: ["value"] },
   /** out[count] = a[count] + b[count]; out may be a or b */
   add: { buffers: ["a", "b", "out"], integers: ["count"], reals: [] },
+  /** out[count] = factor * x[count]; out may be x */
+  scale: { buffers: ["x", "out"], integers: ["count"], reals: ["factor"] },
   /**
    * out[rows,width] = tokenTable[ids[row]] + positionTable[positions[row]]; ids, positions: i32[rows];
    * tokenTable: [vocabulary,width]; positionTable: [context,width]
@@ -124,17 +126,17 @@ export const kernels = {
     reals: ["inverseTemperature"]
   },
   /**
-   * Gradient of sum(dLogProbability * logProbability + dEntropy * entropy): dx overwritten, dTable accumulates.
+   * Gradient of sum(dLogProbability * logProbability + dEntropy * entropy): dx overwritten, dTable (if given) accumulates.
    * d logit_j = invT * (dLogProbability * (1[j = target] - p_j) - dEntropy * p_j * (log p_j + entropy))
    */
   lmHeadGradient: {
-    buffers: ["x", "table", "targets", "logSumExp", "entropy?", "dLogProbability", "dEntropy?", "dx", "dTable"],
+    buffers: ["x", "table", "targets", "logSumExp", "entropy?", "dLogProbability", "dEntropy?", "dx", "dTable?"],
     integers: ["rows", "width", "vocabulary", "precision"],
     reals: ["inverseTemperature"]
   },
   /** lmHead and lmHeadGradient in one pass over the logits, for a dLogProbability known beforehand (cross-entropy) */
   lmHeadLoss: {
-    buffers: ["x", "table", "targets", "dLogProbability", "logProbability", "dx", "dTable"],
+    buffers: ["x", "table", "targets", "dLogProbability", "logProbability", "dx", "dTable?"],
     integers: ["rows", "width", "vocabulary", "precision"],
     reals: ["inverseTemperature"]
   },

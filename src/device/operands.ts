@@ -38,6 +38,7 @@ const cacheBytes = (n: { batch: number; capacity: number; keyHeads: number; head
 const reach: Reach = {
   fill: (n, r) => ({ out: r * n.count }),
   add: (n, r) => ({ a: r * n.count, b: r * n.count, out: r * n.count }),
+  scale: (n, r) => ({ x: r * n.count, out: r * n.count }),
   embedding: (n, r, i) => ({
     ids: i * n.rows,
     positions: i * n.rows,

@@ -108,6 +108,7 @@ export const cases: ReadonlyArray<AnyCase> = [
   ...[1, 37, 5000].flatMap((count) => [
     one("fill", { count }, { value: 0.3 }),
     one("add", { count }, {}),
+    one("scale", { count }, { factor: 0.3 }),
     one("gelu", { count }, {}),
     one("gradientNorm", { count }, {}),
     one("adamw", { count, decayCount: count >> 1, form: 0 }, { ...adam, maxNorm: 0 }),

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import type { Declared, Reading } from "./family.ts"
+import { Adapter, type Declared, type Reading, type WeightTensors } from "./family.ts"
 import type { Graph } from "./graph.ts"
 import { embedding, layernorm, linear } from "./operations.ts"
 import type { Tensor } from "./tensor.ts"
@@ -20,7 +20,8 @@ export const Gpt2Config = Schema.Struct({
   vocabulary: Positive,
   context: Positive,
   scalarHead: Schema.Boolean,
-  tied: Schema.optionalKey(Schema.Boolean)
+  tied: Schema.optionalKey(Schema.Boolean),
+  adapter: Schema.optionalKey(Adapter)
 })
 export type Gpt2Config = typeof Gpt2Config.Type
 
@@ -59,11 +60,11 @@ export const tokenTable = "wte.weight"
 export const hidden = (
   graph: Graph,
   config: Gpt2Config,
-  weight: (name: string) => Tensor,
+  { adapter, weight }: WeightTensors,
   { attend, ids, positions, train }: Reading
 ): Tensor => {
   const dense = (x: Tensor, name: string, options?: Parameters<typeof linear>[4]) =>
-    linear(graph, x, weight(`${name}.weight`), weight(`${name}.bias`), { train, ...options })
+    linear(graph, x, weight(`${name}.weight`), weight(`${name}.bias`), { train, adapter: adapter(name), ...options })
   const norm = (x: Tensor, name: string) => layernorm(graph, x, weight(`${name}.weight`), weight(`${name}.bias`))
 
   let x = embedding(graph, ids, weight("wte.weight"), { ids: positions, table: weight("wpe.weight") })

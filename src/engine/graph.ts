@@ -40,7 +40,10 @@ export interface Graph {
   ) => void
   /** Records how an operation's gradient is made. Run in reverse order by `backward`. */
   readonly record: (step: () => void) => void
-  /** The gradient of a tensor, if something has contributed to it: for a weight, its place in the gradient memory. */
+  /**
+   * The gradient of a tensor, if something has contributed to it: for a weight, its place in the gradient memory, and nothing for one that is not
+   * trained.
+   */
   readonly gradient: (tensor: Tensor) => Tensor | undefined
   /** Says how to make a tensor a second time in the backward pass, so that it need not be kept until then. Where nothing is recomputed: nothing. */
   readonly remakable: (tensor: Tensor, remake: () => Tensor) => void
@@ -55,15 +58,17 @@ export interface Graph {
 }
 
 /**
- * An empty graph. `recompute` (default false): operations keep less for the backward pass and make it again there (Chen et al. 2016), with
+ * An empty graph. `trainable` (default: all): weights from this element on are not trained. `recompute` (default false): operations keep less for the backward pass and make it again there (Chen et al. 2016), with
  * the same bits.
  */
 export const make = ({
   precision = "f32",
-  recompute = false
+  recompute = false,
+  trainable = Number.POSITIVE_INFINITY
 }: {
   readonly precision?: Precision
   readonly recompute?: boolean
+  readonly trainable?: number
 } = {}): Graph => {
   const launches: Array<TensorLaunch> = []
   const tape: Array<() => void> = []
@@ -87,8 +92,10 @@ export const make = ({
     record: (step) => {
       tape.push(step)
     },
-    gradient: (tensor) =>
-      tensor.memory === "weights" ? placed("gradients", tensor.offset!, tensor.shape) : gradients.get(tensor),
+    gradient: (tensor) => {
+      if (tensor.memory !== "weights") return gradients.get(tensor)
+      return tensor.offset! < trainable ? placed("gradients", tensor.offset!, tensor.shape) : undefined
+    },
     recompute,
     precision,
     remakable: (tensor, remake) => {

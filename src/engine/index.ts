@@ -5,6 +5,7 @@
  */
 export { cpu } from "../device/cpu/cpu.ts"
 export { Device, DeviceError } from "../device/device.ts"
+export * as Adapter from "./adapter.ts"
 export * as Batch from "./batch.ts"
 export * as Generate from "./generate.ts"
 export * as Advantage from "./loss/advantage.ts"

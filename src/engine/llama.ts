@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import type { Declared, Reading } from "./family.ts"
+import { Adapter, type Declared, type Reading, type WeightTensors } from "./family.ts"
 import type { Graph } from "./graph.ts"
 import { embedding, linear, rmsnorm, rotary, rotaryTable, swiglu } from "./operations.ts"
 import type { Tensor } from "./tensor.ts"
@@ -30,7 +30,8 @@ export const LlamaConfig = Schema.Struct({
   ropeTheta: PositiveNumber,
   normEpsilon: PositiveNumber,
   tied: Schema.Boolean,
-  scalarHead: Schema.Boolean
+  scalarHead: Schema.Boolean,
+  adapter: Schema.optionalKey(Adapter)
 })
 export type LlamaConfig = typeof LlamaConfig.Type
 
@@ -69,12 +70,12 @@ export const tokenTable = "model.embed_tokens.weight"
 export const hidden = (
   graph: Graph,
   config: LlamaConfig,
-  weight: (name: string) => Tensor,
+  { adapter, weight }: WeightTensors,
   { attend, ids, positions }: Reading
 ): Tensor => {
   const { headWidth, heads, keyHeads } = config
   const dense = (x: Tensor, name: string, residual?: Tensor) =>
-    linear(graph, x, weight(`${name}.weight`), undefined, residual === undefined ? {} : { residual })
+    linear(graph, x, weight(`${name}.weight`), undefined, { residual, adapter: adapter(name) })
   const norm = (x: Tensor, name: string) => rmsnorm(graph, x, weight(`${name}.weight`), config.normEpsilon)
 
   const turns = rotaryTable(graph, positions, headWidth, config.ropeTheta)

@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Declared, Reading } from "./family.ts"
+import type { Adapter, Declared, Reading, WeightTensors } from "./family.ts"
 import * as Gpt2 from "./gpt2.ts"
 import type { Graph } from "./graph.ts"
 import * as Llama from "./llama.ts"
@@ -15,6 +15,7 @@ import { placed, size, type Tensor } from "./tensor.ts"
 /** A model of one of the families. */
 export const ModelConfig = Schema.Union([Gpt2.Gpt2Config, Llama.LlamaConfig])
 export type ModelConfig = typeof ModelConfig.Type
+export type { Adapter }
 
 /** The configuration of a model cannot be. */
 export class ModelError extends Schema.TaggedError<ModelError>()("ModelError", {
@@ -27,12 +28,16 @@ export interface Parameter extends Declared {
   readonly offset: number
 }
 
-/** All parameters: those with weight decay (two or more dimensions) come first. Offsets are multiples of 16 elements. */
+/**
+ * All parameters: those with weight decay (two or more dimensions) come first, and of a model with adapters those that are trained (adapters and
+ * scalar head) before the others: the first `trainable` elements. Offsets are multiples of 16 elements.
+ */
 export interface Layout {
   readonly parameters: ReadonlyArray<Parameter>
   readonly byName: ReadonlyMap<string, Parameter>
   readonly count: number
   readonly decayCount: number
+  readonly trainable: number
 }
 
 /** The name of the table that the language-model head multiplies with: the token table's where they are tied. */
@@ -60,6 +65,21 @@ const declare = (config: ModelConfig): ReadonlyArray<Declared> => [
     : [])
 ]
 
+/** The factors of adapters on the linear layers that they are for. */
+const adapters = (base: ReadonlyArray<Declared>, { layers, rank }: Adapter): ReadonlyArray<Declared> => {
+  const adapted = layers === "attention" ? /\.(attn|self_attn)\..*\.weight$/ : /\.(attn|self_attn|mlp)\..*\.weight$/
+  return base
+    .filter(({ name }) => adapted.test(name))
+    .flatMap(({ name, shape }) => {
+      const [from, to] = shape as [number, number]
+      const layer = name.slice(0, -".weight".length)
+      return [
+        { name: `${layer}.lora_a`, shape: [from, rank], initial: { value: 0 } },
+        { name: `${layer}.lora_b`, shape: [rank, to], initial: { value: 0 } }
+      ]
+    })
+}
+
 /** The trunk: hidden[rows,C], and the weights as tensors by name. */
 export const hidden = (
   graph: Graph,
@@ -68,26 +88,44 @@ export const hidden = (
 ): { readonly hidden: Tensor; readonly weight: (name: string) => Tensor } => {
   const tensors = new Map(layout(config).parameters.map((p) => [p.name, placed("weights", p.offset, p.shape)]))
   const weight = (name: string) => tensors.get(name)!
+  const weights: WeightTensors = {
+    weight,
+    adapter: (layer) => {
+      const [a, b] = [tensors.get(`${layer}.lora_a`), tensors.get(`${layer}.lora_b`)]
+      if (a === undefined || b === undefined || config.adapter === undefined) return undefined
+      return { a, b, scale: config.adapter.alpha / config.adapter.rank }
+    }
+  }
   const trunk =
     config.family === "gpt2"
-      ? Gpt2.hidden(graph, config, weight, reading)
-      : Llama.hidden(graph, config, weight, reading)
+      ? Gpt2.hidden(graph, config, weights, reading)
+      : Llama.hidden(graph, config, weights, reading)
   return { hidden: trunk, weight }
 }
 
 /** The layout of a configuration. */
 export const layout = (config: ModelConfig): Layout => {
-  const declared = declare(config)
-  const ordered = [...declared.filter((p) => p.shape.length > 1), ...declared.filter((p) => p.shape.length === 1)]
+  const base = declare(config)
+  const { adapter } = config
+  const isTrained = ({ name }: Declared) => adapter === undefined || name.startsWith("score.")
+  const trained = [...(adapter === undefined ? [] : adapters(base, adapter)), ...base.filter(isTrained)]
+  const frozen = base.filter((p) => !isTrained(p))
+  const matricesFirst = (of: ReadonlyArray<Declared>) => [
+    ...of.filter((p) => p.shape.length > 1),
+    ...of.filter((p) => p.shape.length === 1)
+  ]
   const parameters: Array<Parameter> = []
   let count = 0
   let decayCount = 0
-  for (const parameter of ordered) {
+  let trainable = 0
+  for (const [index, parameter] of [...matricesFirst(trained), ...matricesFirst(frozen)].entries()) {
     parameters.push({ ...parameter, offset: count })
     count += Math.ceil(size(parameter.shape) / 16) * 16
+    if (index >= trained.length) continue
+    trainable = count
     if (parameter.shape.length > 1) decayCount = count
   }
-  return { parameters, byName: new Map(parameters.map((p) => [p.name, p])), count, decayCount }
+  return { parameters, byName: new Map(parameters.map((p) => [p.name, p])), count, decayCount, trainable }
 }
 
 /** Why a configuration cannot be, or null. */

@@ -4,8 +4,12 @@
  * @since 0.1.0
  */
 import { Activation, Precision } from "../device/kernel.ts"
+import type { LowRank } from "./family.ts"
 import type { Graph } from "./graph.ts"
 import type { Tensor } from "./tensor.ts"
+
+/** Where the gradient of a weight goes; of one that is not trained, somewhere that nobody reads. */
+const gradientOf = (graph: Graph, weight: Tensor): Tensor => graph.gradient(weight) ?? graph.tensor(weight.shape)
 
 const rowsAndWidth = (x: Tensor) => ({ rows: x.shape[0]!, width: x.shape[1]! })
 
@@ -23,6 +27,7 @@ export const embedding = (
   const positions = places?.ids
   graph.emit("embedding", { ids, positions, tokenTable, positionTable: places?.table, out }, sizes, {})
   graph.record(() => {
+    if (graph.gradient(tokenTable) === undefined) return
     graph.emit(
       "embeddingGradient",
       {
@@ -65,8 +70,8 @@ export const layernorm = (graph: Graph, x: Tensor, gamma: Tensor, beta: Tensor) 
         rstd,
         dResidual,
         dx,
-        dGamma: graph.gradient(gamma)!,
-        dBeta: graph.gradient(beta)!
+        dGamma: gradientOf(graph, gamma),
+        dBeta: gradientOf(graph, beta)
       },
       { rows, width },
       {}
@@ -93,7 +98,7 @@ export const rmsnorm = (graph: Graph, x: Tensor, gamma: Tensor, epsilon: number)
     const dx = dResidual ?? graph.tensor(x.shape)
     graph.emit(
       "rmsnormGradient",
-      { dOut: graph.gradient(out)!, x, gamma, rstd, dResidual, dx, dGamma: graph.gradient(gamma)! },
+      { dOut: graph.gradient(out)!, x, gamma, rstd, dResidual, dx, dGamma: gradientOf(graph, gamma) },
       sizes,
       {}
     )
@@ -142,8 +147,49 @@ export const rotary = (graph: Graph, x: Tensor, table: Tensor, heads: number) =>
 /** The GELU's derivative, for each output of a linear layer that applies one. */
 const geluSlope = new WeakMap<Tensor, Tensor>()
 
+const plain = { transposeA: 0, transposeB: 0, accumulate: 0, activation: Activation.none } as const
+
+/** added[rows,N] = scale * x . a . b (+ residual), and the gradients of the factors and of x. */
+const lowRank = (graph: Graph, x: Tensor, { a, b, scale }: LowRank, residual: Tensor | undefined) => {
+  const { rows, width: k } = rowsAndWidth(x)
+  const [rank, n] = b.shape as [number, number]
+  const precision = Precision[graph.precision]
+  const inner = graph.tensor([rows, rank])
+  const added = graph.tensor([rows, n])
+  const scaled = (tensor: Tensor) =>
+    graph.emit("scale", { x: tensor, out: tensor }, { count: tensor.elements }, { factor: scale })
+  graph.emit("matmul", { a: x, b: a, out: inner }, { ...plain, m: rows, n: rank, k, precision }, {})
+  scaled(inner)
+  graph.emit("matmul", { a: inner, b, residual, out: added }, { ...plain, m: rows, n, k: rank, precision }, {})
+  const backward = (dOut: Tensor) => {
+    const dInner = graph.tensor([rows, rank])
+    const down = { ...plain, m: rows, n: rank, k: n, transposeB: 1, precision }
+    graph.emit("matmul", { a: dOut, b, out: dInner }, down, {})
+    scaled(dInner)
+    const summed = { ...plain, k: rows, transposeA: 1, accumulate: 1, precision }
+    graph.emit("matmul", { a: inner, b: dOut, out: graph.gradient(b)! }, { ...summed, m: rank, n }, {})
+    graph.emit("matmul", { a: graph.again(x), b: dInner, out: graph.gradient(a)! }, { ...summed, m: k, n: rank }, {})
+    inputGradient(graph, x, dInner, a)
+  }
+  return { added, backward }
+}
+
+/** Adds dOut . weight^T to the gradient of x: through GELU, where x is what one gave. */
+const inputGradient = (graph: Graph, x: Tensor, dOut: Tensor, weight: Tensor) => {
+  const [k, n] = weight.shape as [number, number]
+  const slope = geluSlope.get(x)
+  // Where x is made again, its slope is made with it.
+  if (slope !== undefined) graph.again(x)
+  const dx = graph.tensor(x.shape)
+  const activation = slope === undefined ? Activation.none : Activation.geluGradient
+  const precision = Precision[graph.precision]
+  const sizes = { ...plain, m: x.shape[0]!, n: k, k: n, transposeB: 1, activation, precision }
+  graph.emit("matmul", { a: dOut, b: weight, out: dx, slope }, sizes, {})
+  graph.contribute(x, dx)
+}
+
 /**
- * out[rows,N] = x[rows,K] . weight[K,N] (+ bias[N]), then GELU or + residual[rows,N].
+ * out[rows,N] = x[rows,K] . weight[K,N] (+ bias[N]) (+ what an adapter adds), then GELU or + residual[rows,N].
  * An output with GELU may feed only linear layers: their input gradient goes through GELU in the matmul's epilogue.
  */
 export const linear = (
@@ -151,15 +197,33 @@ export const linear = (
   x: Tensor,
   weight: Tensor,
   bias: Tensor | undefined,
-  options: { readonly gelu?: boolean; readonly residual?: Tensor; readonly train?: boolean } = {}
+  options: {
+    readonly gelu?: boolean
+    readonly residual?: Tensor | undefined
+    readonly adapter?: LowRank | undefined
+    readonly train?: boolean
+  } = {}
 ) => {
   const { rows, width: k } = rowsAndWidth(x)
   const n = weight.shape[1]!
   const precision = Precision[graph.precision]
-  const out = graph.tensor([rows, n])
   const gelu = options.gelu === true
+  const adapted = options.adapter === undefined ? undefined : lowRank(graph, x, options.adapter, options.residual)
+  const residual = adapted?.added ?? options.residual
+  const out = graph.tensor([rows, n])
   // The slope; where things are recomputed, what it and the output are made of.
   const kept = gelu && options.train !== false ? graph.tensor([rows, n]) : undefined
+  const sizes = { ...plain, m: rows, n, k, precision }
+  if (gelu && adapted !== undefined) {
+    const sum = kept ?? graph.tensor([rows, n])
+    graph.emit("matmul", { a: x, b: weight, bias, residual, out: sum }, sizes, {})
+    const slope = graph.recompute ? graph.tensor([rows, n]) : sum
+    graph.emit("gelu", { x: sum, out, slope }, { count: out.elements }, {})
+  } else {
+    const activation = gelu ? Activation.gelu : Activation.none
+    const derived = graph.recompute ? { pre: kept } : { slope: kept }
+    graph.emit("matmul", { a: x, b: weight, bias, residual, ...derived, out }, { ...sizes, activation }, {})
+  }
   if (kept !== undefined) {
     geluSlope.set(out, kept)
     graph.remakable(out, () => {
@@ -168,50 +232,16 @@ export const linear = (
       return again
     })
   }
-  graph.emit(
-    "matmul",
-    { a: x, b: weight, bias, residual: options.residual, ...(graph.recompute ? { pre: kept } : { slope: kept }), out },
-    {
-      m: rows,
-      n,
-      k,
-      transposeA: 0,
-      transposeB: 0,
-      accumulate: 0,
-      activation: gelu ? Activation.gelu : Activation.none,
-      precision
-    },
-    {}
-  )
   graph.record(() => {
     const dOut = graph.gradient(out)!
-    if (bias !== undefined) {
-      graph.emit("biasGradient", { dOut, dBias: graph.gradient(bias)! }, { rows, width: n }, {})
+    const [dWeight, dBias] = [graph.gradient(weight), bias === undefined ? undefined : graph.gradient(bias)]
+    if (dBias !== undefined) graph.emit("biasGradient", { dOut, dBias }, { rows, width: n }, {})
+    if (dWeight !== undefined) {
+      const product = { ...plain, m: k, n, k: rows, transposeA: 1, accumulate: 1, precision }
+      graph.emit("matmul", { a: graph.again(x), b: dOut, out: dWeight }, product, {})
     }
-    graph.emit(
-      "matmul",
-      { a: graph.again(x), b: dOut, out: graph.gradient(weight)! },
-      { m: k, n, k: rows, transposeA: 1, transposeB: 0, accumulate: 1, activation: Activation.none, precision },
-      {}
-    )
-    const xSlope = geluSlope.get(x)
-    const dx = graph.tensor(x.shape)
-    graph.emit(
-      "matmul",
-      { a: dOut, b: weight, out: dx, slope: xSlope },
-      {
-        m: rows,
-        n: k,
-        k: n,
-        transposeA: 0,
-        transposeB: 1,
-        accumulate: 0,
-        activation: xSlope === undefined ? Activation.none : Activation.geluGradient,
-        precision
-      },
-      {}
-    )
-    graph.contribute(x, dx)
+    inputGradient(graph, x, dOut, weight)
+    adapted?.backward(dOut)
     if (options.residual !== undefined) graph.contribute(options.residual, dOut)
   })
   return out
@@ -268,7 +298,7 @@ export const lmHead = (
     const dx = graph.tensor(x.shape)
     graph.emit(
       "lmHeadGradient",
-      { x, table, targets, logSumExp, entropy, dLogProbability, dEntropy, dx, dTable: graph.gradient(table)! },
+      { x, table, targets, logSumExp, entropy, dLogProbability, dEntropy, dx, dTable: graph.gradient(table) },
       sizes,
       scale
     )
@@ -285,7 +315,7 @@ export const lmHeadLoss = (graph: Graph, x: Tensor, table: Tensor, targets: Tens
   const dx = graph.tensor(x.shape)
   graph.emit(
     "lmHeadLoss",
-    { x, table, targets, dLogProbability, logProbability, dx, dTable: graph.gradient(table)! },
+    { x, table, targets, dLogProbability, logProbability, dx, dTable: graph.gradient(table) },
     { rows, width, vocabulary: table.shape[0]!, precision: Precision[graph.precision] },
     { inverseTemperature: 1 }
   )

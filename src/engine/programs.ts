@@ -55,7 +55,7 @@ export const languageModel = (
   precision: Graph.Precision = "f32",
   recompute: boolean = recomputes(config, extent, real)
 ) => {
-  const graph = Graph.make({ precision, recompute })
+  const graph = Graph.make({ precision, recompute, trainable: layout(config).trainable })
   const ports = { ...inputs(graph, extent), targets: graph.port([extent.batch * extent.length], "i32") }
   const model = trunk(graph, config, extent, ports, true)
   const head = operations.lmHeadLoss(graph, model.hidden, model.weight(headTable(config)), ports.targets)
@@ -83,7 +83,7 @@ export const statistics = (
   precision: Graph.Precision = "f32",
   recompute: boolean = recomputes(config, extent, real)
 ) => {
-  const graph = Graph.make({ precision, recompute: train && recompute })
+  const graph = Graph.make({ precision, recompute: train && recompute, trainable: layout(config).trainable })
   const ports = inputs(graph, extent)
   const model = trunk(graph, config, extent, ports, train)
   const scalar = heads.scalar
@@ -104,10 +104,11 @@ export const statistics = (
 /** Gradient norm, clip and AdamW over the flat buffers; `control` is real[8]: the norm, then adamw's four from element 4. */
 export const update = (config: ModelConfig, optimizer: AdamW, real: Real) => {
   const graph = Graph.make()
-  const { count, decayCount } = layout(config)
-  const flat = (memory: "weights" | "gradients" | "firstMoment" | "secondMoment") => placed(memory, 0, [count])
+  const { count, decayCount, trainable } = layout(config)
+  const flat = (memory: "weights" | "gradients" | "firstMoment" | "secondMoment") =>
+    placed(memory, 0, [memory === "weights" ? count : trainable])
   const norm = placed("control", 0, [1])
-  graph.emit("gradientNorm", { gradients: flat("gradients"), norm }, { count }, {})
+  graph.emit("gradientNorm", { gradients: flat("gradients"), norm }, { count: trainable }, {})
   graph.emit(
     "adamw",
     {
@@ -118,7 +119,7 @@ export const update = (config: ModelConfig, optimizer: AdamW, real: Real) => {
       norm,
       control: placed("control", 4, [4])
     },
-    { count, decayCount, form: optimizer.form === "pytorch" ? 0 : 1 },
+    { count: trainable, decayCount, form: optimizer.form === "pytorch" ? 0 : 1 },
     { beta1: optimizer.beta1, beta2: optimizer.beta2, epsilon: optimizer.epsilon, maxNorm: optimizer.maxNorm }
   )
   return { plan: Plan.make(graph.launches, real) }
@@ -127,7 +128,7 @@ export const update = (config: ModelConfig, optimizer: AdamW, real: Real) => {
 /** The gradients' global norm, into element 0 of `control`. */
 export const gradientNorm = (config: ModelConfig, real: Real) => {
   const graph = Graph.make()
-  const { count } = layout(config)
+  const { trainable: count } = layout(config)
   graph.emit(
     "gradientNorm",
     { gradients: placed("gradients", 0, [count]), norm: placed("control", 0, [1]) },
@@ -140,7 +141,7 @@ export const gradientNorm = (config: ModelConfig, real: Real) => {
 /** Sets the gradients to 0. */
 export const clearGradients = (config: ModelConfig, real: Real) => {
   const graph = Graph.make()
-  const { count } = layout(config)
+  const { trainable: count } = layout(config)
   graph.emit("fill", { out: placed("gradients", 0, [count]) }, { count }, { value: 0 })
   return { plan: Plan.make(graph.launches, real) }
 }

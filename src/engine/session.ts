@@ -96,11 +96,18 @@ export const make = Effect.fnUntraced(function* (
   const { config } = weights
   const problem = invalid(config)
   if (problem !== null) return yield* problem
-  const { count } = layout(config)
+  const { count, trainable } = layout(config)
   if (weights.values.length !== count) {
     return yield* new ModelError({
       place: "weights",
       message: `${weights.values.length} values for a model of ${count}: the weights belong to another configuration`
+    })
+  }
+
+  if (state !== undefined && state.firstMoment.length !== trainable) {
+    return yield* new ModelError({
+      place: "state",
+      message: `moments of ${state.firstMoment.length} weights for a model that trains ${trainable}: the optimizer's state belongs to another configuration`
     })
   }
 
@@ -110,6 +117,7 @@ export const make = Effect.fnUntraced(function* (
   const encode = (data: ArrayLike<number>): Reals => (device.real === "f32" ? single(data) : new Float64Array(data))
 
   const controlElements = 8
+  const sizeOf = (name: MemoryName) => (name === "weights" ? count : trainable)
   const memories = new Map<string, Memory>()
   // Caches of one size serve all programs of that size: prefill fills what decode reads.
   const resident = Effect.fnUntraced(function* (name: MemoryName, elements: number) {
@@ -121,17 +129,17 @@ export const make = Effect.fnUntraced(function* (
     return memory
   })
   const extent = (name: MemoryName, plan: Plan) =>
-    name === "cache" ? plan.extent(name) : name === "control" ? controlElements : count
+    name === "cache" ? plan.extent(name) : name === "control" ? controlElements : sizeOf(name)
   yield* device.write(yield* resident("weights", count), 0, encode(weights.values))
   if (options.own === true && weights.values.buffer instanceof ArrayBuffer) weights.values.buffer.transfer(0)
   let step = state?.step ?? 0
   if (state !== undefined) {
-    yield* device.write(yield* resident("firstMoment", count), 0, encode(state.firstMoment))
-    yield* device.write(yield* resident("secondMoment", count), 0, encode(state.secondMoment))
+    yield* device.write(yield* resident("firstMoment", trainable), 0, encode(state.firstMoment))
+    yield* device.write(yield* resident("secondMoment", trainable), 0, encode(state.secondMoment))
   }
   const readAll = Effect.fnUntraced(function* (name: MemoryName) {
-    const values = reals(count)
-    yield* device.read(yield* resident(name, count), 0, values)
+    const values = reals(sizeOf(name))
+    yield* device.read(yield* resident(name, sizeOf(name)), 0, values)
     return values
   })
 

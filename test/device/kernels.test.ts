@@ -48,6 +48,8 @@ layer(cpu({ threads: 1, real: "f32" }))("kernels on rows, in f32", (it) => {
         sameBits((yield* run("add", { a, b, out: zeros(count) }, { count }, {})).out, sum)
         sameBits((yield* run("add", { a, b, out: a }, { count }, {})).out, sum, "in place of a")
         sameBits((yield* run("add", { a, b, out: b }, { count }, {})).out, sum, "in place of b")
+        const half = a.map((value) => Math.fround(value * 0.5))
+        sameBits((yield* run("scale", { x: a, out: a }, { count }, { factor: 0.5 })).out, half, "scaled in place")
       }
     })
   )

@@ -37,6 +37,7 @@ const batch = 13
 const cases: Cases = {
   fill: [{ out: zeros(count) }, { count }, { value: 0.3 }],
   add: [{ a: random(1, count), b: random(2, count), out: zeros(count) }, { count }, {}],
+  scale: [{ x: random(1, count), out: zeros(count) }, { count }, { factor: 0.7 }],
   embedding: [
     { ids, positions, tokenTable: table, positionTable: random(3, 29 * width), out: zeros(wide) },
     { ...row, vocabulary, context: 29 },

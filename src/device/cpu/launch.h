@@ -35,6 +35,7 @@ typedef Scratch ScratchSize(const Launch& launch, int threads);
   ScratchSize scratch_##name;
 DECLARE(fill)
 DECLARE(add)
+DECLARE(scale)
 DECLARE(embedding)
 DECLARE(embeddingGradient)
 DECLARE(layernorm)

@@ -114,11 +114,13 @@ void head(Worker& worker, const Head& h) {
     Gemm back{logits, h.table, dx, rows, h.width, h.vocabulary, h.vocabulary, h.width, h.width};
     back.precision = h.precision;
     gemm(worker, back);
-    Gemm table{logits, x, h.dTable, h.vocabulary, h.width, rows, h.vocabulary, h.width, h.width};
-    table.transposeA = true;
-    table.accumulate = true;
-    table.precision = h.precision;
-    gemm(worker, table);
+    if (h.dTable != nullptr) {
+      Gemm table{logits, x, h.dTable, h.vocabulary, h.width, rows, h.vocabulary, h.width, h.width};
+      table.transposeA = true;
+      table.accumulate = true;
+      table.precision = h.precision;
+      gemm(worker, table);
+    }
     copyRows([&](long i, long row) { memcpy(h.dx + row, dx + i * h.width, rowBytes); });
   }
 }

@@ -22,7 +22,7 @@ struct Entry {
 #define ENTRY(name) {run_##name, scratch_##name}
 // In the order of the kernel table.
 const Entry entries[] = {
-    ENTRY(fill), ENTRY(add), ENTRY(embedding), ENTRY(embeddingGradient),
+    ENTRY(fill), ENTRY(add), ENTRY(scale), ENTRY(embedding), ENTRY(embeddingGradient),
     ENTRY(layernorm), ENTRY(layernormGradient), ENTRY(rmsnorm), ENTRY(rmsnormGradient),
     ENTRY(swiglu), ENTRY(swigluGradient), ENTRY(rotaryTable), ENTRY(rotary), ENTRY(matmul), ENTRY(gelu),
     ENTRY(biasGradient), ENTRY(attention), ENTRY(attentionGradient), ENTRY(lmHead),
@@ -32,7 +32,7 @@ const Entry entries[] = {
 };
 #undef ENTRY
 static_assert(sizeof entries / sizeof entries[0] == op_count, "an entry for each kernel of the table");
-static_assert(op_matmul == 12 && op_lmHead == 17 && op_gradientNorm == 22 && op_sample == 26, "the table's order");
+static_assert(op_matmul == 13 && op_lmHead == 18 && op_gradientNorm == 23 && op_sample == 27, "the table's order");
 
 // Large memory lies in huge pages where the system grants them on request: kernels walk it in strides of many pages.
 constexpr uint64_t hugePage = 2 << 20;
