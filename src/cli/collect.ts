@@ -31,13 +31,14 @@ export const gc = Effect.fnUntraced(
     readonly dryRun: boolean
     readonly json: boolean
   }) {
-    const { garbage, kept, roots } = yield* collect(input)
+    const { batches, garbage, kept, roots } = yield* collect(input)
     const removed = garbage.map(({ bytes, kind, name }) => ({ kind, name, bytes }))
-    if (input.json) return yield* printJson({ dryRun: input.dryRun, roots, kept, removed })
+    if (input.json) return yield* printJson({ dryRun: input.dryRun, roots, kept, removed, batches })
     const of = (why: string) => roots.filter((root) => root.why === why).length
     yield* printLines([
       `kept ${count(kept, "blob")} of ${count(roots.length, "run")}: ${of("pinned")} pinned, ${of("running")} running, ${of("newest")} newest`,
-      `${input.dryRun ? "would remove" : "removed"} ${total(garbage)}`
+      `${input.dryRun ? "would remove" : "removed"} ${total(garbage)}`,
+      ...(batches === 0 ? [] : [`forgot ${batches} ${batches === 1 ? "batch" : "batches"} that were in it`])
     ])
   },
   (effect, { store }) => Effect.provide(effect, storeLayer(store))

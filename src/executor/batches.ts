@@ -7,7 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Preimage } from "../lineage/record.ts"
+import type { Preimage, StageRecord } from "../lineage/record.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import { type BatchMap, BatchMemo, type MappedBatch, traceOf } from "../operator/batches.ts"
 import { digestOf } from "../operator/digest.ts"
@@ -19,6 +19,31 @@ import type { StoreError } from "../store/storeError.ts"
 /** Batches of a stage's inputs: how many were made anew, and how many were taken from tables made before. */
 export const BatchCount = Schema.Struct({ made: Schema.Number, reused: Schema.Number })
 export type BatchCount = typeof BatchCount.Type
+
+/**
+ * What is known of a stage's batches before it runs: it had `of` last time, and it makes those that changed since (`changed`), or all of them, as
+ * something else that they depend on did (`all`).
+ */
+export const BatchPlan = Schema.Struct({ of: Schema.Number, made: Schema.Literals(["changed", "all"]) })
+export type BatchPlan = typeof BatchPlan.Type
+
+/** What is known of the batches of a stage that ran before, and now has this preimage; undefined where an input that they depend on is not known yet. */
+export const planBatches = (
+  latest: Pick<StageRecord, "batches" | "preimage"> | undefined,
+  preimage: Preimage,
+  pending: ReadonlySet<string>
+): BatchPlan | undefined => {
+  const over = latest?.batches?.over
+  if (latest === undefined || over === undefined || [...pending].some((port) => !over.includes(port))) return undefined
+  const { made, reused } = latest.batches!
+  const without = (of: Preimage) => {
+    const inputs = Object.entries(of.inputs).map(([port, input]) => {
+      return [port, over.includes(port) ? { ...input, digest: "" } : input] as const
+    })
+    return digestOf("batches/1", { ...of, inputs: Object.fromEntries(inputs) })
+  }
+  return { of: made + reused, made: without(latest.preimage) === without(preimage) ? "changed" : "all" }
+}
 
 /** All that a batch's rows depend on beside the batch: the stage's preimage without the table that is mapped, and the map's own key. */
 const scopeOf = (preimage: Preimage, { key, output, over }: BatchMap): string => {
@@ -75,7 +100,7 @@ export const noteBatches = Effect.fnUntraced(function* (
   preimage: Preimage,
   value: unknown,
   artifact: Artifact
-): Effect.fn.Return<BatchCount | undefined, StoreError> {
+): Effect.fn.Return<(BatchCount & { readonly over: string }) | undefined, StoreError> {
   const trace = traceOf(value)
   if (trace === undefined || !trace.complete) return undefined
   const [blob, ...others] = Object.values(artifact.parts)
@@ -83,7 +108,7 @@ export const noteBatches = Effect.fnUntraced(function* (
   // Batches that were reused are at hand in the new table too: the one before may be collected.
   yield* batches.add(scopeOf(preimage, trace.map), blob, placed(trace.batches))
   const made = trace.batches.filter((each) => each.made).length
-  return { made, reused: trace.batches.length - made }
+  return { made, reused: trace.batches.length - made, over: trace.map.over }
 })
 
 /** The counts of several outputs together. */

@@ -6,7 +6,7 @@
 import * as Schema from "effect/Schema"
 import { FirstCause, Reason } from "../lineage/reason.ts"
 import { Artifact } from "../operator/artifact.ts"
-import { BatchCount } from "./batches.ts"
+import { BatchCount, BatchPlan } from "./batches.ts"
 
 const Metrics = Schema.Record(Schema.String, Schema.Number)
 
@@ -20,7 +20,7 @@ export const RunStarted = Schema.TaggedStruct("RunStarted", {
 
 /**
  * One stage of the plan; `cause` is why the stages before it run, where that alone is why; `seconds` is what it took last time; `remote` is where the
- * result is that will be reused, if it is not here yet.
+ * result is that will be reused, if it is not here yet; `batches` what is known of them where it maps batch by batch.
  */
 export const StagePlanned = Schema.TaggedStruct("StagePlanned", {
   stage: Schema.String,
@@ -29,7 +29,8 @@ export const StagePlanned = Schema.TaggedStruct("StagePlanned", {
   reasons: Schema.Array(Reason),
   cause: Schema.optionalKey(FirstCause),
   seconds: Schema.optionalKey(Schema.Number),
-  remote: Schema.optionalKey(Schema.String)
+  remote: Schema.optionalKey(Schema.String),
+  batches: Schema.optionalKey(BatchPlan)
 })
 
 /** The store had the stage's result, or `remote` had it and it is here now. */

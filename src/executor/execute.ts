@@ -32,11 +32,12 @@ export const StageRequest = Schema.Struct({
 })
 export type StageRequest = typeof StageRequest.Type
 
-/** What a stage gave: all of it is durable. `runSeconds` is the operator's part of the time. */
+/** What a stage gave: all of it is durable. `runSeconds` is the operator's part of the time, `over` are the inputs that it maps batch by batch. */
 export const StageResult = Schema.Struct({
   outputs: Schema.Record(Schema.String, Artifact),
   metrics: Schema.Record(Schema.String, Schema.Number),
   batches: Schema.optionalKey(BatchCount),
+  over: Schema.optionalKey(Schema.Array(Schema.String)),
   resumedFrom: Schema.optionalKey(Schema.Number),
   runSeconds: Schema.Number
 })
@@ -140,7 +141,7 @@ export const execute = Effect.fnUntraced(function* <R>(
   }
   const runSeconds = ((yield* Clock.currentTimeMillis) - started) / 1000
   const outputs: Record<string, Artifact> = {}
-  const counts: Array<BatchCount | undefined> = []
+  const counts: Array<Effect.Success<ReturnType<typeof noteBatches>>> = []
   for (const [name, port] of Object.entries(operator.outputs) as ReadonlyArray<[string, Port<unknown>]>) {
     if (!Object.hasOwn(values, name)) {
       return yield* new ArtifactError({ place: name, message: `${operator.name} returned no output ${name}` })
@@ -153,7 +154,7 @@ export const execute = Effect.fnUntraced(function* <R>(
     outputs,
     metrics,
     runSeconds,
-    ...(batches === undefined ? {} : { batches }),
+    ...(batches === undefined ? {} : { batches, over: [...new Set(counts.flatMap((count) => count?.over ?? []))] }),
     ...(resumedFrom === undefined ? {} : { resumedFrom })
   }
 })

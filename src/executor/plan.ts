@@ -10,6 +10,7 @@ import type { Artifact } from "../operator/artifact.ts"
 import type { Graph } from "../pipeline/graph.ts"
 import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
+import { BatchPlan, planBatches } from "./batches.ts"
 import { consult } from "./consult.ts"
 import { PlanError, type Prepared, type PreparedStage, prepare } from "./prepare.ts"
 import { type History, historyOf, type Resolution, resolvePending, resolveStage } from "./resolve.ts"
@@ -18,7 +19,8 @@ import { type Sharing, sharingOf } from "./sharing.ts"
 /**
  * What will happen to one stage. `maybe`: a stage before it runs, and if that gives the same bytes as some run before, this one is
  * reused. `reasons` are the smallest parts of its key that changed, and the inputs that it waits for; where there are only such, `cause` is why.
- * `seconds` is what it took last time; `remote` is where the result is that will be reused, if it is not here yet.
+ * `seconds` is what it took last time; `remote` is where the result is that will be reused, if it is not here yet; `batches` is what is known
+ * of them where it maps batch by batch.
  */
 export const StagePlan = Schema.Struct({
   stage: Schema.String,
@@ -28,7 +30,8 @@ export const StagePlan = Schema.Struct({
   reasons: Schema.Array(Reason),
   cause: Schema.optionalKey(FirstCause),
   seconds: Schema.optionalKey(Schema.Number),
-  remote: Schema.optionalKey(Schema.String)
+  remote: Schema.optionalKey(Schema.String),
+  batches: Schema.optionalKey(BatchPlan)
 })
 export type StagePlan = typeof StagePlan.Type
 
@@ -100,7 +103,7 @@ export const planStages = ({ code, stages }: Prepared, history: History): Readon
       planned.push({ plan, reused: found })
       continue
     }
-    const { action, key, latest, reasons } = found
+    const { action, batches, key, latest, reasons } = found
     const own = reasons.some(isOwn)
     const above = Object.values(inputs).flatMap(({ stage }) => origins.get(stage) ?? [])
     const origin = own ? planned.length : Math.min(...above)
@@ -112,7 +115,8 @@ export const planStages = ({ code, stages }: Prepared, history: History): Readon
       ...(key === undefined ? {} : { key }),
       reasons,
       ...(first === undefined ? {} : { cause: { stage: first.stage, message: first.reasons.find(isOwn)!.message } }),
-      ...(latest === undefined ? {} : { seconds: latest.seconds })
+      ...(latest === undefined ? {} : { seconds: latest.seconds }),
+      ...(batches === undefined ? {} : { batches })
     }
     planned.push({ plan, reused: undefined })
   }
@@ -129,6 +133,7 @@ type Found =
       readonly key: string | undefined
       readonly reasons: ReadonlyArray<Reason>
       readonly latest: { readonly seconds: number } | undefined
+      readonly batches: BatchPlan | undefined
     }
 
 const resolve = (
@@ -138,10 +143,14 @@ const resolve = (
   code: Prepared["code"]
 ): Found => {
   if (Object.values(inputs).every((artifact) => artifact !== undefined)) {
-    return resolveStage(stage, inputs as { readonly [port: string]: Artifact }, history, code)
+    const found = resolveStage(stage, inputs as { readonly [port: string]: Artifact }, history, code)
+    return found.action === "reuse"
+      ? found
+      : { ...found, batches: planBatches(found.latest, found.preimage, new Set()) }
   }
-  const { certain, latest, reasons } = resolvePending(stage, inputs, history, code)
-  return { action: certain ? "run" : "maybe", key: undefined, reasons, latest }
+  const { certain, latest, pending, preimage, reasons } = resolvePending(stage, inputs, history, code)
+  const batches = planBatches(latest, preimage, pending)
+  return { action: certain ? "run" : "maybe", key: undefined, reasons, latest, batches }
 }
 
 const planOf = (pipeline: string, planned: ReadonlyArray<PlannedStage>): Plan => ({

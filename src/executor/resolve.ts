@@ -169,6 +169,8 @@ export const resolveStage = (
 /** A stage some of whose inputs wait for stages that run. `certain`: no result can be there, whatever the inputs will be. */
 export interface Pending {
   readonly certain: boolean
+  readonly preimage: Preimage
+  readonly pending: ReadonlySet<string>
   readonly reasons: ReadonlyArray<Reason>
   readonly latest: StageRecord | undefined
 }
@@ -189,7 +191,8 @@ export const resolvePending = (
     const { stage } = node.inputs[port]!
     return { kind: "input-pending", place: port, message: `input ${port} waits for stage ${stage}` }
   })
-  return { certain: !history.knowsRecipe(recipeOf(preimage)), reasons: [...own, ...waits], latest }
+  const certain = !history.knowsRecipe(recipeOf(preimage))
+  return { certain, preimage, pending: new Set(pending), reasons: [...own, ...waits], latest }
 }
 
 const whyChanged = (

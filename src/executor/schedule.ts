@@ -249,7 +249,7 @@ const make = Effect.fnUntraced(function* <R>(
     maySave: Effect.flatMap(held, (is) => (is ? Effect.map(changed, (change) => change === undefined) : lost))
   })
   const change = yield* changed
-  const { batches, metrics, outputs, resumedFrom, runSeconds } = result
+  const { batches, metrics, outputs, over = [], resumedFrom, runSeconds } = result
   const mapped = batches === undefined ? {} : { batches }
   const seconds = yield* elapsed
   // What was read is not what the key says: used here, but no other run will find it.
@@ -270,7 +270,7 @@ const make = Effect.fnUntraced(function* <R>(
     time,
     seconds,
     runSeconds,
-    ...mapped,
+    ...(batches === undefined ? {} : { batches: { ...batches, over } }),
     ...(resumedFrom === undefined ? {} : { resumedFrom }),
     ...uncached
   }

@@ -17,11 +17,12 @@ export interface CollectOptions {
   readonly dryRun: boolean
 }
 
-/** What was kept for which runs, and what went, or would go. */
+/** What was kept for which runs, and what went, or would go; `batches` are those that were forgotten as their rows went. */
 export interface Collected {
   readonly roots: ReadonlyArray<Root>
   readonly kept: number
   readonly garbage: ReadonlyArray<Garbage>
+  readonly batches: number
 }
 
 /** Collects, one process at a time. */
@@ -36,12 +37,17 @@ export const collect = Effect.fnUntraced(function* (
   )
   const { blobs, runs } = yield* roots
   const find = Effect.flatMap(keptOf, (kept) => findGarbage(store, kept, options.grace))
-  if (options.dryRun) return { roots: runs, kept: blobs.size, garbage: yield* find }
+  if (options.dryRun) return { roots: runs, kept: blobs.size, garbage: yield* find, batches: 0 }
   // The lease of this collection itself protects nothing.
   const garbage = yield* find
   const removed =
     garbage.length === 0
       ? []
-      : yield* store.holding("collection", () => Effect.void, () => removeGarbage(store, garbage, keptOf))
-  return { roots: runs, kept: blobs.size, garbage: removed }
+      : yield* store.holding(
+          "collection",
+          () => Effect.void,
+          () => removeGarbage(store, garbage, keptOf)
+        )
+  const batches = yield* store.batches.prune(store.blobs.has)
+  return { roots: runs, kept: blobs.size, garbage: removed, batches }
 })

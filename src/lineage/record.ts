@@ -50,7 +50,14 @@ export const StageRecord = Schema.Struct({
   time: Schema.Number,
   seconds: Schema.Number,
   runSeconds: Schema.Number,
-  batches: Schema.optionalKey(Schema.Struct({ made: Schema.Number, reused: Schema.Number })),
+  /** How many batches of its inputs were made and reused, where it maps batch by batch; `over` are those inputs. */
+  batches: Schema.optionalKey(
+    Schema.Struct({
+      made: Schema.Number,
+      reused: Schema.Number,
+      over: Schema.optionalKey(Schema.Array(Schema.String))
+    })
+  ),
   resumedFrom: Schema.optionalKey(Schema.Number),
   /** Why it is the result of no key: `key` is then found by this run and what came from it alone. */
   uncached: Schema.optionalKey(Schema.String)

@@ -27,6 +27,8 @@ export interface BatchIndex {
   readonly find: (scope: string, batch: string) => BatchRows | undefined
   /** Adds all or, where the index cannot be written, none; a batch that is known is moved to the new place. */
   readonly add: (scope: string, blob: Blob, batches: ReadonlyArray<NewBatch>) => Effect.Effect<void, StoreError>
+  /** Forgets the batches whose rows are in a blob that is not there any more; gives how many. An index that cannot be written stays as it is. */
+  readonly prune: (isThere: (blob: Blob) => boolean) => Effect.Effect<number>
 }
 
 interface Opened {
@@ -96,7 +98,38 @@ export const makeBatchIndex = (file: string, prepare: Effect.Effect<void, StoreE
             Effect.logWarning(`${file} cannot be written, and batches will be made again: ${String(cause)}`)
           )
         )
+      ),
+    prune: (isThere) =>
+      Effect.orElseSucceed(
+        Effect.try({
+          try: () => {
+            const database = open(false)?.database
+            return database === undefined ? 0 : forget(database, isThere)
+          },
+          catch: (cause) => cause
+        }),
+        () => 0
       )
+  }
+}
+
+/** One scan, however many blobs are gone; the file is made smaller where half of it is empty. */
+const forget = (database: DatabaseSync, isThere: (blob: Blob) => boolean): number => {
+  database.exec("BEGIN IMMEDIATE; CREATE TEMP TABLE IF NOT EXISTS gone(id INTEGER PRIMARY KEY); DELETE FROM gone;")
+  try {
+    const mark = database.prepare("INSERT INTO gone VALUES(?)")
+    for (const row of database.prepare("SELECT id, digest, bytes FROM blobs").all()) {
+      const digest = Buffer.from(row["digest"] as Uint8Array).toString("hex")
+      if (!isThere({ digest, bytes: Number(row["bytes"]) })) mark.run(row["id"] as number)
+    }
+    const { changes } = database.prepare("DELETE FROM batches WHERE blob IN (SELECT id FROM gone)").run()
+    database.exec("DELETE FROM blobs WHERE id IN (SELECT id FROM gone); COMMIT;")
+    const pages = (pragma: string) => Number(Object.values(database.prepare(`PRAGMA ${pragma}`).get() ?? {})[0] ?? 0)
+    if (2 * pages("freelist_count") > pages("page_count")) database.exec("VACUUM")
+    return Number(changes)
+  } catch (cause) {
+    if (database.isTransaction) database.exec("ROLLBACK")
+    throw cause
   }
 }
 

@@ -5,7 +5,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as fc from "fast-check"
+import { plan } from "../../src/executor/plan.ts"
 import { run } from "../../src/executor/run.ts"
+import { collect } from "../../src/lineage/collect.ts"
 import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { open, Store, type Store as StoreTag } from "../../src/store/store.ts"
 import * as Table from "../../src/table/index.ts"
@@ -16,6 +18,15 @@ let generation = 0
 const text = (id: number) => `${id} lorem ipsum `.repeat(3).padEnd(9000 + ((id * 7919) % 4000), `${id * 31} dolor `)
 const docsOf = (ids: ReadonlyArray<number>) => ids.map((id) => ({ id, text: text(id) }))
 
+const graphOf = (options: { readonly times?: number; readonly factor?: number }) =>
+  Pipeline.build(
+    Pipeline.make("words", {}, (p) => {
+      const { documents } = p.add(source, { params: { generation } })
+      const { n } = p.add(factor, { params: { value: options.factor ?? 2 } })
+      return p.add(split, { inputs: { documents, factor: n }, params: { times: options.times ?? 1 } })
+    })
+  )
+
 /** A run over these documents: which were mapped, what the stage counted, and the digests of its outputs. */
 const start = Effect.fnUntraced(function* (
   store: StoreTag["Service"],
@@ -25,17 +36,16 @@ const start = Effect.fnUntraced(function* (
   world.docs = docsOf(ids)
   world.mapped = []
   generation++
-  const pipeline = Pipeline.make("words", {}, (p) => {
-    const { documents } = p.add(source, { params: { generation } })
-    const { n } = p.add(factor, { params: { value: options.factor ?? 2 } })
-    return p.add(split, { inputs: { documents, factor: n }, params: { times: options.times ?? 1 } })
-  })
-  const graph = yield* Pipeline.build(pipeline)
+  const graph = yield* graphOf(options)
+  const planned = (yield* Effect.provideService(plan(graph), Store, store)).stages.find(
+    ({ stage }) => stage === "split"
+  )!
   const report = yield* Effect.provideService(run(graph), Store, store)
   memo ??= fs.readFileSync(path.join(store.folder, "memo"))
   const stage = report.stages.find((each) => each.stage === "split")!
   const documents = report.stages.find((each) => each.stage === "source")!.artifacts["documents"]!
   return {
+    planned: planned.batches,
     mapped: world.mapped,
     batches: stage.batches ?? { made: 0, reused: 0 },
     inputs: documents.meta["batches"] as number,
@@ -73,6 +83,8 @@ describe("batches (rows 12, 13)", () => {
       ]) {
         const edited = yield* start(store, ids)
         // Of each of two outputs.
+        assert.strictEqual(edited.planned?.made, "changed")
+        assert.approximately(edited.planned?.of ?? 0, edited.batches.made + edited.batches.reused, 6)
         assert.isAtMost(edited.batches.made, 6)
         assert.isAtLeast(edited.batches.reused, 2 * (edited.inputs - 3))
         assert.isBelow(edited.mapped.length, ids.length)
@@ -103,6 +115,8 @@ describe("batches (rows 12, 13)", () => {
       const first = yield* start(store, ids)
       for (const options of [{ times: 2 }, { factor: 3 }]) {
         const other = yield* start(store, ids, options)
+        // What the other input will be is not known when it is planned.
+        assert.strictEqual(other.planned?.made, options.times === undefined ? undefined : "all")
         assert.strictEqual(other.batches.reused, 0)
         assert.notDeepEqual(other.outputs, first.outputs)
       }
@@ -157,6 +171,47 @@ describe("batches (rows 12, 13)", () => {
       assert.deepStrictEqual(gone.outputs, (yield* start(yield* newStore, [...ids, 904])).outputs)
     }).pipe(Effect.scoped)
   )
+
+  it("collection forgets the batches whose rows go, and no other (row 38)", async () => {
+    const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
+    const range100 = fc.tuple(fc.nat(60), fc.integer({ min: 30, max: 60 })).map(([from, n]) => range(from, from + n))
+    const property = fc.asyncProperty(
+      fc.array(range100, { minLength: 1, maxLength: 4 }),
+      fc.integer({ min: 1, max: 3 }),
+      (all, keep) =>
+        Effect.gen(function* () {
+          const store = yield* newStore
+          for (const ids of all) yield* start(store, ids)
+          const places = () => {
+            const database = new DatabaseSync(path.join(store.folder, "batches.sqlite"), { readOnly: true })
+            const rows = database
+              .prepare(
+                "SELECT hex(scope) AS scope, hex(batch) AS batch, lower(hex(blobs.digest)) AS blob, bytes FROM batches JOIN blobs ON id = blob ORDER BY 1, 2"
+              )
+              .all()
+            const blobs = database.prepare("SELECT count(*) AS n FROM blobs").get()!["n"]
+            database.close()
+            return { rows: rows.map((row) => ({ ...row })), blobs }
+          }
+          const before = places()
+          yield* Effect.sleep(3)
+          const collected = yield* Effect.provideService(collect({ keep, grace: 0, dryRun: false }), Store, store)
+          const there = (blob: unknown) =>
+            fs.existsSync(path.join(store.folder, "objects", `${blob}`.slice(0, 2), `${blob}`))
+          const after = places()
+          assert.deepStrictEqual(
+            after.rows,
+            before.rows.filter(({ blob }) => there(blob))
+          )
+          assert.strictEqual(collected.batches, before.rows.length - after.rows.length)
+          assert.strictEqual(after.blobs, new Set(after.rows.map(({ blob }) => blob)).size)
+          // What the newest run has is all at hand.
+          const edited = yield* start(store, [...all.at(-1)!, 5000])
+          assert.isAtMost(edited.batches.made, 6)
+        }).pipe(Effect.scoped, Effect.runPromise)
+    )
+    await fc.assert(property, { numRuns: 5 })
+  })
 
   it("under any edits: exactly the batches that were never seen are made, and the result is a full run's", async () => {
     const edit = fc.record({ at: fc.nat(), remove: fc.nat(3), insert: fc.array(fc.nat(2000), { maxLength: 3 }) })

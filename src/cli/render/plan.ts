@@ -39,13 +39,17 @@ export const planLines = (graph: Graph<unknown>, plan: Plan, view: View): Readon
         : `because of ${because.slice(0, 2).join(", ")}${because.length > 2 ? " and others" : ""}`
     const places = [...new Set(stages.flatMap(({ remote }) => remote ?? []))]
     const from = places.map((place) => `from ${place}`).join(", ")
+    const mapped = due.flatMap(({ batches }) => batches ?? [])
+    const total = mapped.reduce((sum, { of }) => sum + of, 0)
+    const made = mapped.every((each) => each.made === "changed") ? "those that changed" : "all"
+    const batches = total === 0 ? "" : `makes ${made} of ~${total} batches`
     const never = reasons.some(({ kind }) => kind === "never-ran") && due.length > 0 ? "never ran" : ""
     const texts = [...new Set(causes.map(({ message }) => message))]
     const below = texts.flatMap((message) => wrap(printable(message), view.columns - 6).map(style.due))
     const most = 6
     return {
       sign,
-      end: [some, never, time, saved(row), from, after].filter((part) => part !== "").map(style.faint),
+      end: [some, never, time, saved(row), from, batches, after].filter((part) => part !== "").map(style.faint),
       below: below.length <= most ? below : [...below.slice(0, most), style.faint(`and ${below.length - most} more`)]
     }
   }
