@@ -45,7 +45,7 @@ const countWords = Effect.fnUntraced(function* (documents: Table.Table<Document>
         // Pieces end after a line, where no word goes on.
         const line = text.indexOf("\n", from + CHUNK)
         const end = line < 0 ? text.length : line + 1
-        split(text.slice(from, end), count)
+        split(text.slice(from, end), count, from === 0)
         from = end
         yield* Effect.yieldNow
       }

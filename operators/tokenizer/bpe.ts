@@ -1,5 +1,5 @@
 /**
- * Byte pair encoding of one word: the pair of neighbours with the lowest rank is merged, the leftmost first, until no pair has a rank.
+ * Byte pair encoding of one word: of its first ids the pair of neighbours with the lowest rank is merged, the leftmost first, until no pair has a rank.
  *
  * @since 0.1.0
  */
@@ -11,23 +11,18 @@ export interface Merge {
   readonly result: number
 }
 
-/** Bytes of a word to token ids. */
-export type EncodeWord = (bytes: Uint8Array) => Int32Array
+/** The ids that a word begins with to those that merging leaves; the array may be changed. */
+export type MergeWord = (ids: Int32Array) => Int32Array
 
-/** The encoder of a list of merges over a vocabulary of `size` tokens; `byteIds` are the ids of the 256 bytes. */
-export const makeEncodeWord = (merges: ReadonlyArray<Merge>, byteIds: Int32Array, size: number): EncodeWord => {
+/** Merging by a list of merges over a vocabulary of `size` tokens. */
+export const makeMergeWord = (merges: ReadonlyArray<Merge>, size: number): MergeWord => {
   const ranks = new Map<number, number>()
   for (let rank = merges.length - 1; rank >= 0; rank--) {
     const { left, right } = merges[rank]!
     ranks.set(left * size + right, rank)
   }
   const results = Int32Array.from(merges, ({ result }) => result)
-  return (bytes) => {
-    const { length } = bytes
-    const ids = new Int32Array(length)
-    for (let i = 0; i < length; i++) ids[i] = byteIds[bytes[i]!]!
-    return length <= 24 ? mergeShort(ids, ranks, results, size) : mergeLong(ids, ranks, results, size)
-  }
+  return (ids) => (ids.length <= 24 ? mergeShort : mergeLong)(ids, ranks, results, size)
 }
 
 /** Looks at all pairs for every merge: quadratic, and the fastest for words. */

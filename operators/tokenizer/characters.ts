@@ -4,8 +4,8 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { refuse } from "./components.ts"
 import type { Tokenizer } from "./tokenizer.ts"
+import { refuse } from "./tokenizer-error.ts"
 import { addedTokens, type TokenizerJson } from "./tokenizer-json.ts"
 
 /** A text has a character that the vocabulary does not; `offset` is where, in UTF-16 units. */

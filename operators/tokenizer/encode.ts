@@ -3,9 +3,8 @@
  *
  * @since 0.1.0
  */
-import type { EncodeWord } from "./bpe.ts"
-import { characterOfByte } from "./byte-characters.ts"
-import type { addedSplitter } from "./components.ts"
+import type { SplitAdded } from "./added-tokens.ts"
+import type { DecodeTokens } from "./decoder.ts"
 import type { Split } from "./split.ts"
 import type { Tokenizer } from "./tokenizer.ts"
 
@@ -15,15 +14,15 @@ const CACHE_WORDS = 200_000
 /** Longer words (in UTF-16 units) are encoded anew each time. */
 const CACHE_WORD_LENGTH = 64
 
-/** The encoding of texts. `whole` are tokens that a word which is one becomes without merging. */
+/** The encoding of texts: added tokens are split out of a text, and again of what it is normalized to; the rest is split into words. */
 export const makeEncode = (parts: {
+  readonly splitAdded: SplitAdded
   readonly normalize: ((text: string) => string) | undefined
+  readonly splitAddedNormalized: SplitAdded
   readonly split: Split
-  readonly splitAdded: ReturnType<typeof addedSplitter>
-  readonly encodeWord: EncodeWord
-  readonly whole: ReadonlyMap<string, number> | undefined
+  readonly encodeWord: (word: string) => Int32Array
 }): Tokenizer["encode"] => {
-  const { encodeWord, normalize, split, splitAdded, whole } = parts
+  const { encodeWord, normalize, split, splitAdded, splitAddedNormalized } = parts
   const cache = new Map<string, Int32Array>()
   let ids = new Int32Array(1024)
   let length = 0
@@ -35,33 +34,33 @@ export const makeEncode = (parts: {
     }
     for (let i = 0; i < more.length; i++) ids[length++] = more[i]!
   }
-  const encode = (word: string): Int32Array => {
-    const bytes = Buffer.from(word)
-    const id = whole?.get(Array.from(bytes, (byte) => characterOfByte[byte]).join(""))
-    return id === undefined ? encodeWord(bytes) : Int32Array.of(id)
-  }
   const appendWord = (word: string) => {
     const known = cache.get(word)
     if (known !== undefined) return append(known)
-    const fresh = encode(word)
+    const fresh = encodeWord(word)
     append(fresh)
     if (word.length > CACHE_WORD_LENGTH) return
     if (cache.size >= CACHE_WORDS) cache.clear()
     // A copy, since a slice would keep the whole text in memory.
     cache.set(Buffer.from(word, "utf16le").toString("utf16le"), fresh)
   }
+  const appendNormalized = (piece: string, id: number | undefined, atStart: boolean) => {
+    if (id !== undefined) append(Int32Array.of(id))
+    else if (piece !== "") split(piece, appendWord, atStart)
+  }
+  const appendPiece = (piece: string, id: number | undefined, atStart: boolean) => {
+    if (id !== undefined) append(Int32Array.of(id))
+    else splitAddedNormalized(normalize === undefined ? piece : normalize(piece), appendNormalized, atStart)
+  }
   return (text) => {
     length = 0
-    splitAdded(text, (piece, id) => {
-      if (id !== undefined) append(Int32Array.of(id))
-      else split(normalize === undefined ? piece : normalize(piece), appendWord)
-    })
+    splitAdded(text, appendPiece, true)
     return ids.slice(0, length)
   }
 }
 
-/** The decoding of token ids; `special` ids are left out unless asked for. */
-export const makeDecode = (
+/** The decoding of ids of tokens that are bytes; `special` ids are left out unless asked for. */
+export const makeDecodeBytes = (
   bytes: ReadonlyArray<Uint8Array | undefined>,
   special: ReadonlySet<number>
 ): Tokenizer["decode"] => {
@@ -69,11 +68,31 @@ export const makeDecode = (
   return (ids, options) => {
     const parts: Array<Uint8Array> = []
     for (const id of ids) {
-      const token = bytes[id]
-      if (token === undefined)
-        throw new RangeError(`token id ${id} is not one of this tokenizer (0 to ${bytes.length - 1})`)
+      const token = tokenOf(bytes, id)
       if (options?.keepSpecial === true || !special.has(id)) parts.push(token)
     }
     return decoder.decode(Buffer.concat(parts))
   }
+}
+
+/** The decoding of ids of tokens that are characters. */
+export const makeDecodeTokens = (
+  tokens: ReadonlyArray<string | undefined>,
+  special: ReadonlySet<number>,
+  decode: DecodeTokens
+): Tokenizer["decode"] => {
+  return (ids, options) => {
+    const parts: Array<string> = []
+    for (const id of ids) {
+      const token = tokenOf(tokens, id)
+      if (options?.keepSpecial === true || !special.has(id)) parts.push(token)
+    }
+    return decode(parts).join("")
+  }
+}
+
+const tokenOf = <A>(tokens: ReadonlyArray<A | undefined>, id: number): A => {
+  const token = tokens[id]
+  if (token !== undefined) return token
+  throw new RangeError(`token id ${id} is not one of this tokenizer (0 to ${tokens.length - 1})`)
 }

@@ -5,17 +5,25 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { type Merge, makeEncodeWord } from "./bpe.ts"
-import { bytesOfToken, characterOfByte } from "./byte-characters.ts"
+import { addedSplitter } from "./added-tokens.ts"
+import { type Merge, makeMergeWord } from "./bpe.ts"
+import { bytesOfToken } from "./byte-characters.ts"
 import { charactersOf, makeDecodeCharacters, makeEncodeCharacters } from "./characters.ts"
-import { addedSplitter, normalizer, refuse, refuseOptions, splitter, TokenizerError } from "./components.ts"
-import { makeDecode, makeEncode } from "./encode.ts"
+import { decoder } from "./decoder.ts"
+import { makeDecodeBytes, makeDecodeTokens, makeEncode } from "./encode.ts"
+import { normalizer } from "./normalizer.ts"
+import { preTokenizer } from "./pre-tokenizer.ts"
+import { inByteCharacters, symbolsOf } from "./symbols.ts"
 import type { SpecialTokens, Tokenizer } from "./tokenizer.ts"
+import { refuse, TokenizerError } from "./tokenizer-error.ts"
 import { type AddedToken, TokenizerJson } from "./tokenizer-json.ts"
 
 const decodeJson = Schema.decodeUnknownEffect(Schema.fromJsonString(TokenizerJson))
 
-/** The tokenizer that a `tokenizer.json` describes: byte pair encoding over bytes (GPT-2, Llama 3, Qwen, GPT-NeoX, ...), or single characters. */
+/**
+ * The tokenizer that a `tokenizer.json` describes: byte pair encoding over bytes (GPT-2, Llama 3, Qwen, GPT-NeoX, CLIP, ...) or over characters (Llama 2,
+ * Mistral, Gemma, ...), or single characters. What it has and is not supported is a TokenizerError that names it.
+ */
 export const load = Effect.fnUntraced(function* (file: string): Effect.fn.Return<Tokenizer, TokenizerError> {
   const json = yield* Effect.mapError(decodeJson(file), (error) => refuse("", error.message))
   return yield* Effect.suspend(() => {
@@ -29,8 +37,8 @@ export const load = Effect.fnUntraced(function* (file: string): Effect.fn.Return
 
 /** Names of the tokens that end a text or fill a batch, in the order in which they are looked for. */
 const roles = {
-  endOfText: ["<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|end▁of▁sentence|>", "</s>", "<eos>"],
-  pad: ["<|pad|>", "<|padding|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<|PAD_TOKEN|>"]
+  endOfText: ["<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<｜end▁of▁sentence｜>", "</s>", "<eos>", "<EOT>"],
+  pad: ["<|pad|>", "<|padding|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<｜▁pad▁｜>", "<|PAD_TOKEN|>"]
 }
 
 const rolesOf = (special: ReadonlyMap<string, number>): SpecialTokens => {
@@ -58,43 +66,78 @@ const build = (json: TokenizerJson, file: string): Tokenizer => {
       decode: makeDecodeCharacters(characters, special, size)
     }
   }
-  refuseOptions(model)
-  const idOf = (token: string, place: string): number => {
-    const id = ids.get(token)
-    if (id === undefined) throw refuse(place, `token ${JSON.stringify(token)} is not in model.vocab`)
-    return id
+  if ((model.type ?? "BPE") !== "BPE") {
+    throw refuse(
+      "model.type",
+      `model.type is ${JSON.stringify(model.type)}: only BPE, and WordLevel of characters, are supported`
+    )
   }
-  const byteIds = Int32Array.from(characterOfByte, (character) => idOf(character, "model.vocab"))
-  if (model.merges === undefined || model.merges === null) throw refuse("model.merges", "model.merges is missing")
-  const merges = model.merges.map((merge, rank): Merge => {
-    const place = `model.merges[${rank}]`
-    const [left, right] = typeof merge === "string" ? merge.split(" ") : merge
-    if (left === undefined || right === undefined) throw refuse(place, `${place} is not a pair of tokens`)
-    return { left: idOf(left, place), right: idOf(right, place), result: idOf(left + right, place) }
-  })
+  if ((model.dropout ?? 0) !== 0) {
+    throw refuse(
+      "model.dropout",
+      `model.dropout is ${model.dropout}: an encoding that is drawn at random is not supported`
+    )
+  }
+  const { byteLevel, split } = preTokenizer(json.pre_tokenizer ?? undefined)
+  const symbols = symbolsOf(model, ids, byteLevel)
+  const merge = makeMergeWord(mergesOf(model, ids), size)
+  const whole = model.ignore_merges === true ? ids : undefined
+  const normalize = normalizer(json.normalizer ?? undefined)
+  const ordinary = added.filter((token) => token.special !== true)
+  const writtenAs = ({ content, normalized, special }: AddedToken) =>
+    normalized === false || special === true ? content : (normalize?.(content) ?? content)
+  const contents = new Map(added.map((token) => [token.id, writtenAs(token)]))
+  const specialIds = new Set(special.values())
   return {
     ...common,
     encode: makeEncode({
-      normalize: normalizer(json.normalizer ?? undefined),
-      split: splitter(json.pre_tokenizer ?? undefined),
-      splitAdded: addedSplitter(added),
-      encodeWord: makeEncodeWord(merges, byteIds, size),
-      whole: model.ignore_merges === true ? ids : undefined
+      splitAdded: addedSplitter(ordinary.filter(({ normalized }) => normalized === false)),
+      normalize,
+      splitAddedNormalized: addedSplitter(
+        ordinary.filter(({ normalized }) => normalized !== false),
+        writtenAs
+      ),
+      split,
+      encodeWord: (word) => {
+        const id = whole?.get(byteLevel ? inByteCharacters(word) : word)
+        return id === undefined ? merge(symbols(word)) : Int32Array.of(id)
+      }
     }),
-    decode: makeDecode(bytesById(ids, added, size), new Set(special.values()))
+    decode: byteLevel
+      ? makeDecodeBytes(bytesById(ids, contents, size), specialIds)
+      : makeDecodeTokens(tokensById(ids, contents, size), specialIds, decoder(json.decoder ?? undefined))
   }
 }
 
-/** The bytes of every token; a token that was added stands for the text it is written as. */
-const bytesById = (ids: ReadonlyMap<string, number>, added: ReadonlyArray<AddedToken>, size: number) => {
-  const contents = new Map(added.map(({ content, id }) => [id, content]))
-  const bytes: Array<Uint8Array | undefined> = Array.from({ length: size })
-  for (const [token, id] of ids) {
-    bytes[id] = contents.has(id) ? undefined : bytesOfToken(token)
-    if (bytes[id] === undefined && !contents.has(id)) {
-      throw refuse("model.vocab", `token ${JSON.stringify(token)} is not written in the characters of bytes`)
+const mergesOf = (model: TokenizerJson["model"], ids: ReadonlyMap<string, number>): ReadonlyArray<Merge> => {
+  if (model.merges === undefined || model.merges === null) throw refuse("model.merges", "model.merges is missing")
+  const prefix = model.continuing_subword_prefix ?? ""
+  return model.merges.map((merge, rank): Merge => {
+    const place = `model.merges[${rank}]`
+    const [left, right, more] = typeof merge === "string" ? merge.split(" ") : merge
+    if (left === undefined || right === undefined || more !== undefined) {
+      throw refuse(place, `${place} is not a pair of tokens`)
     }
-  }
-  for (const [id, content] of contents) bytes[id] = Buffer.from(content)
+    const idOf = (token: string): number => {
+      const id = ids.get(token)
+      if (id === undefined) throw refuse(place, `token ${JSON.stringify(token)} is not in model.vocab`)
+      return id
+    }
+    return { left: idOf(left), right: idOf(right), result: idOf(left + right.slice(prefix.length)) }
+  })
+}
+
+/** The bytes of every token; a token that was added, or is not written in the characters of bytes, stands for the text it is written as. */
+const bytesById = (ids: ReadonlyMap<string, number>, added: ReadonlyMap<number, string>, size: number) => {
+  const bytes: Array<Uint8Array | undefined> = Array.from({ length: size })
+  for (const [token, id] of ids) bytes[id] = bytesOfToken(token) ?? Buffer.from(token)
+  for (const [id, content] of added) bytes[id] = Buffer.from(content)
   return bytes
+}
+
+const tokensById = (ids: ReadonlyMap<string, number>, added: ReadonlyMap<number, string>, size: number) => {
+  const tokens: Array<string | undefined> = Array.from({ length: size })
+  for (const [token, id] of ids) tokens[id] = token
+  for (const [id, content] of added) tokens[id] = content
+  return tokens
 }

@@ -1,5 +1,5 @@
 /**
- * The format of Hugging Face `tokenizer.json`, as far as tokenizers by byte pair encoding of bytes, or of single characters, use it.
+ * The format of Hugging Face `tokenizer.json`, as far as tokenizers by byte pair encoding, or of single characters, use it.
  *
  * @since 0.1.0
  */
@@ -61,6 +61,7 @@ export const TokenizerJson = Schema.Struct({
     unk_token: optional(Schema.String),
     continuing_subword_prefix: optional(Schema.String),
     end_of_word_suffix: optional(Schema.String),
+    fuse_unk: optional(Schema.Boolean),
     byte_fallback: optional(Schema.Boolean),
     ignore_merges: optional(Schema.Boolean),
     vocab: Vocab,
