@@ -6,20 +6,23 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Logger from "effect/Logger"
+import type * as Logger from "effect/Logger"
 import * as Predicate from "effect/Predicate"
+import { CurrentLoggers } from "effect/References"
 import { makeRunMain } from "effect/Runtime"
 import { failureOf } from "./failure.ts"
 import { printErrors, viewOf } from "./output.ts"
 import { quick } from "./quick.ts"
 import { failureLines } from "./render/failure.ts"
 
-/** What operators log goes to standard error: standard output is the command's. */
-const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
-  const parts = Array.isArray(message) ? message : [message]
-  const text = parts.map((part) => (typeof part === "string" ? part : JSON.stringify(part))).join(" ")
-  process.stderr.write(`${logLevel.toLowerCase()}: ${text}\n`)
-})
+/** What operators log goes to standard error: standard output is the command's. `Logger.make` would load streams and files, which may not be needed. */
+const logger = {
+  log: ({ logLevel, message }: Logger.Options<unknown>) => {
+    const parts = Array.isArray(message) ? message : [message]
+    const text = parts.map((part) => (typeof part === "string" ? part : JSON.stringify(part))).join(" ")
+    process.stderr.write(`${logLevel.toLowerCase()}: ${text}\n`)
+  }
+} as Logger.Logger<unknown, void>
 
 const exitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
 
@@ -71,7 +74,7 @@ export const main = (args: ReadonlyArray<string>, version: string): void => {
   const program: Effect.Effect<void, unknown> = Effect.promise(() => commandOf(args, version)).pipe(
     Effect.flatten,
     Effect.tapCause(tell),
-    Effect.provide(Logger.layer([logger]))
+    Effect.provideService(CurrentLoggers, new Set([logger]))
   )
   runMain(program, { disableErrorReporting: true })
 }

@@ -14,7 +14,6 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { sha256 } from "../store/digest.ts"
 import type { ProjectModule } from "./codeClosure.ts"
-import { parseModule } from "./codeModule.ts"
 
 /** An operator's code could not be read. `place` is the file. */
 export class CodeError extends Schema.TaggedError<CodeError>()("CodeError", {
@@ -48,7 +47,7 @@ export const readProject = (
 ): Effect.Effect<ReadonlyMap<string, ProjectModule>, CodeError> =>
   Effect.tryPromise({
     try: async () => {
-      const esbuild = await import("esbuild")
+      const [esbuild, { parseModule }] = await Promise.all([import("esbuild"), import("./codeModule.ts")])
       const base = path.dirname(entries[0]!)
       const { metafile } = await esbuild.build({
         entryPoints: [...entries],
@@ -89,7 +88,7 @@ export const readProject = (
           const module: ProjectModule = {
             name: displayName(file),
             digest: sha256(bytes),
-            ...(await moduleCode(esbuild, file, bytes)),
+            ...(await moduleCode(esbuild, parseModule, file, bytes)),
             source: bytes.toString().split("\n"),
             trusted: isFramework(file),
             resolved: new Map(inside.map((each) => [each.original ?? each.path, path.resolve(base, each.path)])),
@@ -118,7 +117,12 @@ export const readProject = (
     }
   })
 
-const moduleCode = async (esbuild: typeof import("esbuild"), file: string, bytes: Buffer) => {
+const moduleCode = async (
+  esbuild: typeof import("esbuild"),
+  parseModule: typeof import("./codeModule.ts").parseModule,
+  file: string,
+  bytes: Buffer
+) => {
   const loader = loaders[path.extname(file)]
   if (loader === undefined) return { code: undefined, locate: () => ({ line: 1, column: 1 }) }
   const { code, map } = await esbuild.transform(bytes.toString(), {

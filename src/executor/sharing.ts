@@ -10,7 +10,6 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
-import * as Stream from "effect/Stream"
 import type { Reason } from "../lineage/reason.ts"
 import type { Preimage, StageFailure, StageRecord } from "../lineage/record.ts"
 import { stageRecord } from "../lineage/records.ts"
@@ -109,7 +108,8 @@ export const sharingOf = Effect.fnUntraced(function* (store: Store["Service"]): 
     )
 
   const download = (name: string): Effect.Effect<Packed, RemoteError> =>
-    Stream.mkUint8Array(objects.get(`ac/${name}`)).pipe(
+    Effect.promise(() => import("effect/Stream")).pipe(
+      Effect.flatMap(({ mkUint8Array }) => mkUint8Array(objects.get(`ac/${name}`))),
       Effect.retry({ ...RETRIES, while: ({ reason }) => reason === "unreachable" }),
       Effect.flatMap((bytes) => unpack(Buffer.from(bytes), `${place}: record ${name.slice(0, 12)}`))
     )

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { Blob } from "../operator/artifact.ts"
 import { sha256 } from "./digest.ts"
 import type { Disk, OpenFile } from "./disk.ts"
@@ -110,7 +110,8 @@ export const makeDurable = (disk: Disk, root: string): Durable => {
           } else {
             const digest = createHash("sha256")
             let bytes = 0
-            yield* Stream.runForEach(data, (chunk) => {
+            const { runForEach } = yield* Effect.promise(() => import("effect/Stream"))
+            yield* runForEach(data, (chunk) => {
               digest.update(chunk)
               bytes += chunk.byteLength
               return writeAll(name, file, chunk)
