@@ -35,6 +35,14 @@ export const changes = (
   ...leaves(from.params, to.params, "").map(
     (leaf): Reason => ({ kind: "parameter", place: leaf.path, ...ends(leaf), message: `parameter ${inWords(leaf)}` })
   ),
+  ...leaves(from.seeds?.values ?? {}, to.seeds?.values ?? {}, "").map(
+    (leaf): Reason => ({
+      kind: "seed",
+      place: leaf.path,
+      ...ends(leaf),
+      message: leaf.path === "seed" ? inWords(leaf) : `seed ${inWords(leaf)}`
+    })
+  ),
   ...numericsChange(from, to),
   ...portChanges("input", from.inputs, to.inputs),
   ...portChanges("output", from.outputs, to.outputs),

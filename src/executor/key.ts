@@ -1,7 +1,7 @@
 /**
  * The stage key: the digest of all that can change a stage's result.
  *
- * In it are the operator's name, version and code, the packages that the code uses, the decoded parameters, the types of the ports, the contents
+ * In it are the operator's name, version and code, the packages that the code uses, the decoded parameters and seeds, the types of the ports, the contents
  * of inputs and source files, and the numerics class of the device where the operator uses it. Not in it are the names of stages and pipelines,
  * paths, times, the machine, how many threads there are, how often a stage was tried and what it may use.
  *
@@ -15,7 +15,7 @@ import type { Ports } from "../operator/port.ts"
 import type { StageNode } from "../pipeline/graph.ts"
 
 /** Counts up when what the key is made of changes. */
-export const KEY_SCHEMA = 2
+export const KEY_SCHEMA = 3
 
 /** What of the key is known before any stage has run. */
 export interface Recipe {
@@ -41,7 +41,7 @@ const fixed = new WeakMap<AnyOperator, ReturnType<typeof fixedParts>>()
 
 /** The preimage of a stage whose inputs are known; without them its recipe. */
 export const preimageOf = (
-  { operator, paramsTree }: StageNode,
+  { operator, paramsTree, seedsTree }: StageNode,
   { code, numerics, packages, sources }: Recipe,
   inputs: { readonly [port: string]: Artifact }
 ): Preimage => {
@@ -61,11 +61,17 @@ export const preimageOf = (
     code,
     packages,
     params: paramsTree,
+    ...(hasSeeds(seedsTree) ? { seeds: { _tag: "Seeds", values: seedsTree } } : {}),
     inputs: digests,
     outputs: parts.outputs,
     sources: sources.map(({ digest, name }) => ({ _tag: "Source", name, digest })),
     numerics
   }
+}
+
+const hasSeeds = (seeds: StageNode["seedsTree"]): boolean => {
+  for (const _ in seeds) return true
+  return false
 }
 
 /** The stage key. */

@@ -11,7 +11,7 @@ import type { Journal } from "../store/journal.ts"
 import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 import { openIndex } from "./artifact-index.ts"
-import type { RunRecord, StageRecord } from "./record.ts"
+import { paramsOf, type RunRecord, type StageRecord } from "./record.ts"
 import { keysOf, runRecords, stageRecord } from "./records.ts"
 
 /** A reference that names nothing, or more than one thing; `candidates` are what could be meant. */
@@ -202,7 +202,7 @@ export const upstream = Effect.fnUntraced(function* (
       operator: preimage.operator.name,
       pipeline,
       run,
-      params: preimage.params,
+      params: paramsOf(preimage),
       metrics,
       device,
       time,

@@ -15,6 +15,7 @@ export const Reason = Schema.Struct({
     "operator",
     "version",
     "parameter",
+    "seed",
     "code",
     "package",
     "input",

@@ -15,8 +15,8 @@ const portType = { kind: Schema.String, contract: Schema.Json }
 
 /**
  * All that can change a stage's result, as a tree whose every record says what it is. The stage key is its digest. `code` and `packages` are
- * digests of trees that the journal has too. `params` is the tree of the decoded parameters, seeds among them, with defaults filled in: one that is
- * absent is not in it. `numerics` is null where the stage does not use the device, and "any" where its pipeline accepts any.
+ * digests of trees that the journal has too. `params` is the tree of the decoded parameters, with defaults filled in: one that is
+ * absent is not in it. `seeds` are those of them that are seeds, where there are any. `numerics` is null where the stage does not use the device, and "any" where its pipeline accepts any.
  */
 export const Preimage = Schema.TaggedStruct("StageKey", {
   schema: Schema.Number,
@@ -24,12 +24,17 @@ export const Preimage = Schema.TaggedStruct("StageKey", {
   code: Schema.String,
   packages: Schema.String,
   params: Schema.Json,
+  seeds: Schema.optionalKey(Schema.TaggedStruct("Seeds", { values: Schema.Record(Schema.String, Schema.Json) })),
   inputs: Schema.Record(Schema.String, Schema.TaggedStruct("Input", { ...portType, digest: Schema.String })),
   outputs: Schema.Record(Schema.String, Schema.TaggedStruct("Output", portType)),
   sources: Schema.Array(Schema.TaggedStruct("Source", SourceDigest.fields)),
   numerics: Schema.NullOr(Schema.String)
 })
 export type Preimage = typeof Preimage.Type
+
+/** The parameters of a stage, seeds among them. */
+export const paramsOf = ({ params, seeds }: Pick<Preimage, "params" | "seeds">): Schema.Json =>
+  seeds === undefined ? params : { ...(params as { readonly [name: string]: Schema.Json }), ...seeds.values }
 
 /**
  * The stage with `key` gave `outputs`. `recipe` is the digest of the preimage without its inputs; `inputs` says which key and port

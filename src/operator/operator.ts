@@ -47,7 +47,7 @@ export type ParamsSchema<Params = unknown> = Schema.Codec<Params, unknown>
 
 /**
  * `E` is what `run` may fail with, `R` what it needs. `usesDevice` puts the device's numerics class into the stage key.
- * `sources` names the files that `run` reads: their names and digests enter the key.
+ * `sources` names the files that `run` reads: their names and digests enter the key. `seeds` are the parameters that only say which random numbers are drawn.
  */
 export interface Operator<in out Params, in out Inputs extends Ports, in out Outputs extends Ports, out E, out R> {
   readonly name: string
@@ -57,6 +57,7 @@ export interface Operator<in out Params, in out Inputs extends Ports, in out Out
   readonly inputs: Inputs
   readonly outputs: Outputs
   readonly usesDevice: boolean
+  readonly seeds: ReadonlyArray<string>
   readonly sources: ((params: Params) => Effect.Effect<ReadonlyArray<SourceFile>, OperatorError>) | undefined
   readonly run: (input: OperatorInput<Params, Inputs>) => Effect.Effect<PortValues<Outputs>, E, R | Stage>
   readonly definition: Definition
@@ -68,7 +69,8 @@ export type AnyOperator = Operator<any, any, any, unknown, unknown>
 
 /**
  * Defines an operator. Its code (this module and what it imports inside the project) is part of every key of its stages, so `version`
- * (default 1) only needs to change when something outside the code does.
+ * (default 1) only needs to change when something outside the code does. `seeds` (default: the parameter `seed`, where there is one) are told apart
+ * from the other parameters in the key, and where the key is explained.
  */
 export const make = <
   Params,
@@ -86,6 +88,7 @@ export const make = <
     readonly inputs: Inputs
     readonly outputs: Outputs
     readonly usesDevice?: UsesDevice
+    readonly seeds?: ReadonlyArray<Extract<keyof NoInfer<Params>, string>>
     readonly sources?: (params: Params) => Effect.Effect<ReadonlyArray<SourceFile>, OperatorError>
     readonly run: (input: OperatorInput<Params, Inputs>) => Effect.Effect<PortValues<Outputs>, E, R>
   },
@@ -100,6 +103,7 @@ export const make = <
     inputs: options.inputs,
     outputs: options.outputs,
     usesDevice: options.usesDevice === true,
+    seeds: options.seeds ?? ["seed"],
     sources: options.sources,
     run: options.run as Operator<Params, Inputs, Outputs, E, Exclude<R, Stage>>["run"],
     definition: {

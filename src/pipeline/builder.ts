@@ -137,7 +137,7 @@ const decode = (operator: AnyOperator, params: unknown, refuse: (message: string
 
 const trees = (operator: AnyOperator, params: unknown, refuse: (message: string) => never) => {
   try {
-    return paramsTrees(operator.params, params)
+    return paramsTrees(operator.params, params, operator.seeds)
   } catch (error) {
     if (error instanceof OpaqueValue) return refuse(`parameters of ${operator.name}: ${error.message}`)
     throw error

@@ -14,7 +14,7 @@ export interface Source {
 
 /**
  * One use of an operator: `params` as its `run` gets them, every default filled in; `paramsJson` the same as its schema writes them, from which they
- * can be read back; `paramsTree` the same as they enter the stage key. `partition` is what of the name says for which partition it is, where it is for one.
+ * can be read back; `paramsTree` and `seedsTree` the same as they enter the stage key, seeds apart. `partition` is what of the name says for which partition it is, where it is for one.
  */
 export interface StageNode {
   readonly name: string
@@ -22,6 +22,7 @@ export interface StageNode {
   readonly params: unknown
   readonly paramsJson: Json
   readonly paramsTree: Json
+  readonly seedsTree: { readonly [name: string]: Json }
   readonly inputs: { readonly [port: string]: Source }
   readonly partition?: string
 }

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import type { ParamsSchema } from "../operator/operator.ts"
 import { OpaqueValue, valueTree } from "../operator/value-tree.ts"
-import type { Setting } from "./graph.ts"
+import type { Setting, StageNode } from "./graph.ts"
 import { nearest } from "./nearest.ts"
 import { PipelineError } from "./pipelineError.ts"
 
@@ -26,23 +26,30 @@ export const paramsFromJson = <A>(schema: ParamsSchema<A>, json: Schema.Json): E
   Schema.decodeUnknownEffect(jsonCodec(schema))(json) as Effect.Effect<A, Schema.SchemaError>
 
 /**
- * Decoded parameters as JSON and as they enter a key. Throws an `OpaqueValue` where a key cannot be made of them, or where what is read back from
+ * Decoded parameters as JSON and as they enter a key, those that are seeds apart. Throws an `OpaqueValue` where a key cannot be made of them, or where what is read back from
  * the JSON is not what was written (`undefined` and `null` in one optional field).
  */
 export const paramsTrees = <A>(
   schema: ParamsSchema<A>,
-  params: A
-): { readonly paramsJson: Schema.Json; readonly paramsTree: Schema.Json } => {
-  const paramsTree = valueTree(params)
+  params: A,
+  seeds: ReadonlyArray<string>
+): Pick<StageNode, "paramsJson" | "paramsTree" | "seedsTree"> => {
+  const whole = valueTree(params)
   const paramsJson = paramsToJson(schema, params)
-  if (!isDeepStrictEqual(paramsTree, paramsJson)) {
+  if (!isDeepStrictEqual(whole, paramsJson)) {
     const read = valueTree(Schema.decodeUnknownSync(jsonCodec(schema))(paramsJson))
-    if (!isDeepStrictEqual(read, paramsTree)) {
+    if (!isDeepStrictEqual(read, whole)) {
       throw new OpaqueValue("", "another value when it is written as JSON and read back")
     }
   }
-  return { paramsJson, paramsTree }
+  const fields = isFields(whole) ? Object.entries(whole) : []
+  const seedsTree = Object.fromEntries(fields.filter(([name]) => seeds.includes(name)))
+  const others = () => Object.fromEntries(fields.filter(([name]) => !seeds.includes(name)))
+  return { paramsJson, paramsTree: Object.keys(seedsTree).length === 0 ? whole : others(), seedsTree }
 }
+
+const isFields = (tree: Schema.Json): tree is { readonly [name: string]: Schema.Json } =>
+  typeof tree === "object" && tree !== null && !Array.isArray(tree)
 
 const jsonCodecs = new WeakMap<object, Schema.Codec<unknown, Schema.Json>>()
 

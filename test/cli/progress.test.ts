@@ -15,6 +15,7 @@ const node = (name: string, ...from: ReadonlyArray<string>) => ({
   params: {},
   paramsJson: {},
   paramsTree: {},
+  seedsTree: {},
   inputs: Object.fromEntries(from.map((stage, i) => [`in${i}`, { stage, port: "out" }]))
 })
 const stages = [

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { CodeHistory } from "../../src/executor/code.ts"
 import { changes } from "../../src/executor/explain.ts"
+import { keyOf } from "../../src/executor/key.ts"
 import type { Preimage } from "../../src/lineage/record.ts"
 import { valueTree } from "../../src/operator/value-tree.ts"
 
@@ -66,6 +67,20 @@ describe("what changed (row 27)", () => {
       "parameter model.heads.1: 2 -> 3",
       "parameter seed: 1 -> (absent)"
     ])
+  })
+
+  it("is a seed, which is no parameter like others", () => {
+    const seeds = (values: { readonly [name: string]: number }) => ({ seeds: { _tag: "Seeds" as const, values } })
+    const from = { ...base, ...seeds({ seed: 1, order: 7 }) }
+    const reasons = changes(from, { ...from, ...seeds({ seed: 2, order: 8 }) }, code, new Set())
+    assert.deepStrictEqual(
+      reasons.map(({ kind, message }) => [kind, message]),
+      [
+        ["seed", "seed: 1 -> 2"],
+        ["seed", "seed order: 7 -> 8"]
+      ]
+    )
+    assert.notStrictEqual(keyOf(from), keyOf({ ...base, params: { ...(base.params as object), order: 7 } }))
   })
 
   it("is the function whose code changed, and the package with its versions or its contents", () => {

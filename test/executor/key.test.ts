@@ -9,8 +9,10 @@ import * as Schema from "effect/Schema"
 import * as fc from "fast-check"
 import { Device } from "../../src/device/device.ts"
 import { keyOf, recipeOf } from "../../src/executor/key.ts"
+import { plan } from "../../src/executor/plan.ts"
 import type { RunOptions } from "../../src/executor/run.ts"
 import { run } from "../../src/executor/run.ts"
+import { resolve, upstream } from "../../src/lineage/ledger.ts"
 import type { Preimage } from "../../src/lineage/record.ts"
 import { stageRecord } from "../../src/lineage/records.ts"
 import { canonicalJson, digestOf } from "../../src/operator/digest.ts"
@@ -138,7 +140,54 @@ const preimages = Effect.fnUntraced(function* <P, R>(
   return report.stages.map(({ key, stage }) => ({ stage, key, preimage: stageRecord(store.journal, key)!.preimage }))
 })
 
+const drawing = Operator.make("drawing", {
+  description: "Draws",
+  params: Schema.Struct({ seed: Schema.Int, order: Schema.Int, rate: Schema.Number }),
+  inputs: {},
+  outputs: { n: numberPort },
+  seeds: ["seed", "order"],
+  run: ({ params }) => Effect.succeed({ n: params.seed * params.order * params.rate })
+})
+
+const drawingByName = Operator.make("drawing-by-name", {
+  description: "Draws",
+  params: Schema.Struct({ seed: Schema.Int, rate: Schema.Number }),
+  inputs: {},
+  outputs: { n: numberPort },
+  run: ({ params }) => Effect.succeed({ n: params.seed * params.rate })
+})
+
 describe("the key of a stage", () => {
+  it.live("has its seeds apart from its parameters, and says so where one changes", () =>
+    Effect.gen(function* () {
+      const folder = path.join(yield* newFolder, "store")
+      const drawn = (seed: number, order: number) =>
+        Pipeline.make("p", {}, (p) => ({
+          a: p.add(drawing, { params: { seed, order, rate: 2 } }).n,
+          b: p.add(drawingByName, { params: { seed, rate: 2 } }).n
+        }))
+      const [a, b] = yield* preimages(drawn(1, 5), {}, folder)
+      assert.deepStrictEqual(
+        [a!, b!].map(({ preimage: { params, seeds } }) => [params, seeds]),
+        [
+          [{ rate: 2 }, { _tag: "Seeds", values: { seed: 1, order: 5 } }],
+          [{ rate: 2 }, { _tag: "Seeds", values: { seed: 1 } }]
+        ]
+      )
+      const store = yield* open(folder)
+      const { stages } = yield* Effect.provideService(Effect.flatMap(Pipeline.build(drawn(2, 5)), plan), Store, store)
+      assert.deepStrictEqual(
+        stages.map(({ action, reasons }) => [action, reasons.map(({ kind, message }) => [kind, message])]),
+        [
+          ["run", [["seed", "seed: 1 -> 2"]]],
+          ["run", [["seed", "seed: 1 -> 2"]]]
+        ]
+      )
+      const node = yield* Effect.provideService(Effect.flatMap(resolve("drawing"), upstream), Store, store)
+      assert.deepStrictEqual(node.params, { rate: 2, seed: 1, order: 5 })
+    }).pipe(Effect.scoped)
+  )
+
   it.live(
     "an absent parameter, null and a default are three things; a default said and one left out are one (row 4)",
     () =>

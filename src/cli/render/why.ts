@@ -51,7 +51,7 @@ export const whyLines = ({ chain, made, plan, preimage }: Why, now: number, view
 const asClause = (message: string): string => (message === "it never ran" ? "it had never run" : message)
 
 const parts = (preimage: Why["preimage"], key: string | undefined, view: View): ReadonlyArray<string> => {
-  const { code, inputs, numerics, operator, packages, params, sources } = preimage
+  const { code, inputs, numerics, operator, packages, params, seeds, sources } = preimage
   const short = (digest: string) => digest.slice(0, 12)
   const rows: ReadonlyArray<readonly [string, string]> = [
     ["operator", `${operator.name}, version ${operator.version}`],
@@ -59,6 +59,9 @@ const parts = (preimage: Why["preimage"], key: string | undefined, view: View): 
     ["packages", short(packages)],
     ...Object.entries(typeof params === "object" && params !== null ? params : {}).map(
       ([name, value]) => [`parameter ${name}`, JSON.stringify(value)] as const
+    ),
+    ...Object.entries(seeds?.values ?? {}).map(
+      ([name, value]) => [name === "seed" ? name : `seed ${name}`, JSON.stringify(value)] as const
     ),
     ...Object.entries(inputs).map(
       ([port, { digest, kind }]) =>
