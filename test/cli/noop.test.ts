@@ -1,0 +1,109 @@
+/**
+ * What `run` costs where nothing changed (row 40): what it does is counted, and grows with the stages and with nothing else; the time of a whole
+ * process is printed, and only a blow-up fails.
+ */
+import { execFileSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { fileURLToPath, pathToFileURL } from "node:url"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Folder } from "./command-line.ts"
+
+const file = (name: string) => fileURLToPath(new URL(name, import.meta.url))
+const pipeline = file("../../bench/ours/dag.ts")
+
+interface Counts {
+  readonly stats: number
+  readonly opened: number
+  readonly listed: number
+  readonly bytesRead: number
+  readonly parsed: number
+  readonly modules: ReadonlyArray<string>
+}
+
+/** Ten times what is aimed at, in milliseconds: a machine that is slow, or busy, is no failure. */
+const blowUp = 3000
+
+/** What `run` and `plan` need only where something is to be done, or shown. */
+const needless =
+  /\/(esbuild|acorn|apache-arrow|koffi|platform-node|platform-node-shared)\/|node:sqlite|effect\/dist\/(cli|Stream|Channel|FileSystem)|src\/(device\/cpu|engine|table|page)\//
+
+describe("run, where nothing changed (row 40)", () => {
+  const folders = new Map<number, Folder>()
+  beforeAll(() => {
+    for (const stages of [100, 1000]) {
+      const folder = new Folder()
+      execFileSync(process.execPath, [file("fill-dag.ts"), folder.root, String(stages)], { stdio: "ignore" })
+      folders.set(stages, folder)
+    }
+  }, 180_000)
+  afterAll(() => {
+    for (const folder of folders.values()) folder.remove()
+  })
+
+  const noop = (stages: number, command = "run", env: NodeJS.ProcessEnv = {}) =>
+    folders.get(stages)!.start([command, pipeline, "--set", "folder=src", "--set", `stages=${stages}`], { env })
+
+  /** What a process did; one before it has left everything as later ones find it. */
+  const counted = async (stages: number, command: string): Promise<Counts> => {
+    const folder = folders.get(stages)!
+    const counts = path.join(folder.root, "counts.json")
+    await noop(stages, command)
+    const ended = await noop(stages, command, {
+      COUNTS: counts,
+      NODE_OPTIONS: `--import ${pathToFileURL(file("count.mjs")).href}`
+    })
+    assert.strictEqual(ended.code, 0, ended.errors)
+    return JSON.parse(fs.readFileSync(counts, "utf8")) as Counts
+  }
+
+  for (const command of ["run", "plan"]) {
+    it(`${command}: one look at each blob, one record read and parsed for each stage, and no module that is not needed`, async () => {
+      const few = await counted(100, command)
+      const many = await counted(1000, command)
+      const each = (what: Exclude<keyof Counts, "modules">) => (many[what] - few[what]) / 900
+      // One in ten stages has a source file beside its result.
+      assert.isAtMost(each("stats"), 1.2)
+      assert.isAtMost(each("parsed"), 1.2)
+      assert.isAtMost(each("bytesRead"), 2500)
+      assert.strictEqual(many.opened, few.opened)
+      assert.strictEqual(many.listed, few.listed)
+
+      const loaded = ({ modules }: Counts) => modules.filter((url) => !url.startsWith("node:")).toSorted()
+      assert.deepStrictEqual(loaded(many), loaded(few))
+      assert.isAtMost(loaded(few).length, 260)
+      // Modules are files too.
+      assert.isAtMost(few.opened, loaded(few).length + 12)
+      assert.deepStrictEqual(
+        few.modules.filter((url) => needless.test(url)),
+        []
+      )
+    })
+  }
+
+  it("adds one record", async () => {
+    const records = path.join(folders.get(1000)!.root, ".ptmflow/records")
+    const lines = () => fs.readFileSync(records, "utf8").split("\n").filter(Boolean)
+    const before = lines()
+    await noop(1000)
+    assert.deepStrictEqual(
+      lines()
+        .slice(before.length)
+        .map((line) => line.split(" ")[2]),
+      ["run"]
+    )
+  })
+
+  it("takes no longer than ten times what is aimed at", async () => {
+    const times: Array<number> = []
+    for (let turn = 0; turn < 3; turn++) {
+      const began = performance.now()
+      const ended = await noop(1000)
+      times.push(performance.now() - began)
+      assert.match(ended.out, /nothing to do: 1000 stages reused/)
+    }
+    const best = Math.min(...times)
+    console.log(`no-op of 1,000 stages, whole process: ${best.toFixed(0)} ms (aimed at: 300)`)
+    assert.isBelow(best, blowUp)
+  })
+})
