@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { targetCount } from "../src/engine/batch.ts"
+import { type Batch, targetCount } from "../src/engine/batch.ts"
 import { initializeInTurns } from "../src/engine/model.ts"
 import * as Session from "../src/engine/session.ts"
 import * as Operator from "../src/operator/operator.ts"
@@ -30,6 +30,11 @@ export const PretrainParams = Schema.Struct({
   batch: parameter(PositiveInt, 16, "windows an update"),
   steps: parameter(PositiveInt, 1000, "updates"),
   ...trainingParams({ learningRate: 2e-3, warmup: 50, final: 0.1 }),
+  documents: parameter(
+    Schema.Literals(["joined", "apart"]),
+    "joined",
+    "whether a window's documents see the ones before them (as nanoGPT's do), or attention and positions begin anew with each"
+  ),
   validationWindows: parameter(
     Count,
     64,
@@ -81,7 +86,9 @@ export const pretrain = Operator.make("pretrain", {
       own: start === undefined
     })
     const limit = params.validationWindows === 0 ? Number.POSITIVE_INFINITY : params.validationWindows
-    const windows = Windows.consecutive(validation.tokens, params.batch, params.context, limit)
+    const { endOfText } = tokenizer.special
+    const separated = (batch: Batch) => (params.documents === "apart" ? Windows.byDocument(batch, endOfText) : batch)
+    const windows = Windows.consecutive(validation.tokens, params.batch, params.context, limit).map(separated)
     const validate = Effect.gen(function* () {
       let sum = 0
       let count = 0
@@ -109,7 +116,7 @@ export const pretrain = Operator.make("pretrain", {
     })
     const pace = yield* Pace.make(first, params.steps, params.batch * params.context, yield* Pace.useOf(config))
     for (let step = first; step < params.steps; step++) {
-      const batch = Windows.random(train.tokens, params.batch, params.context, params.seed, step)
+      const batch = separated(Windows.random(train.tokens, params.batch, params.context, params.seed, step))
       const metrics = yield* trainer.update(batch, step)
       yield* Pace.refuseDivergence(stage.name, step + 1, metrics.loss)
       yield* pace.done(step + 1, metrics)

@@ -49,6 +49,23 @@ const windows = (tokens: Int32Array, starts: ReadonlyArray<number>, length: numb
   return { batch: starts.length, length, tokens: inputs, targets, sequences }
 }
 
+/**
+ * The same batch with attention and positions that begin anew after each `end` token: a document sees nothing of the one before it. A window that
+ * begins inside a document begins at its position 0.
+ */
+export const byDocument = (batch: Batch, end: number): Batch => {
+  const { length, tokens } = batch
+  const starts = new Int32Array(tokens.length)
+  let start = 0
+  for (let i = 0; i < tokens.length; i++) {
+    const t = i % length
+    if (t === 0) start = 0
+    else if (tokens[i - 1] === end) start = t
+    starts[i] = start
+  }
+  return { ...batch, starts }
+}
+
 /** `batch` windows at random places, a function of seed and step alone: the cursor of the data is the step. */
 export const random = (tokens: Int32Array, batch: number, length: number, seed: number, step: number): Batch => {
   const room = tokens.length - length

@@ -102,16 +102,17 @@ export const kernels = {
   /**
    * Causal self-attention, scale 1/sqrt(headWidth), never length x length in memory (Dao 2022).
    * qkv: [batch*length, (heads + 2*keyHeads)*headWidth] (q, then k, then v, each head after head); out: [batch*length, heads*headWidth];
-   * logSumExp: [batch, heads, length] of the scaled scores. keyHeads divides heads: query head h reads key head
+   * logSumExp: [batch, heads, length] of the scaled scores. starts: i32[batch*length], the first position of its sequence that a row may see, itself at
+   * most (none: position 0), so that several texts lie in one sequence and see nothing of each other. keyHeads divides heads: query head h reads key head
    * floor(h * keyHeads / heads) (grouped-query attention, Ainslie et al. 2023).
    */
   attention: {
-    buffers: ["qkv", "out", "logSumExp"],
+    buffers: ["qkv", "starts?", "out", "logSumExp"],
     integers: ["batch", "length", "heads", "keyHeads", "headWidth"],
     reals: []
   },
   attentionGradient: {
-    buffers: ["dOut", "qkv", "out", "logSumExp", "dQkv"],
+    buffers: ["dOut", "qkv", "starts?", "out", "logSumExp", "dQkv"],
     integers: ["batch", "length", "heads", "keyHeads", "headWidth"],
     reals: []
   },

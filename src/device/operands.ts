@@ -106,14 +106,16 @@ const reach: Reach = {
   }),
   gelu: (n, r) => ({ x: r * n.count, out: r * n.count, slope: r * n.count }),
   biasGradient: (n, r) => ({ dOut: r * n.rows * n.width, dBias: r * n.width }),
-  attention: (n, r) => {
+  attention: (n, r, i) => {
     const out = r * n.batch * n.length * n.heads * n.headWidth
-    return { qkv: qkvBytes(n, n.batch * n.length, r), out, logSumExp: r * n.batch * n.heads * n.length }
+    const starts = i * n.batch * n.length
+    return { qkv: qkvBytes(n, n.batch * n.length, r), starts, out, logSumExp: r * n.batch * n.heads * n.length }
   },
-  attentionGradient: (n, r) => {
+  attentionGradient: (n, r, i) => {
     const out = r * n.batch * n.length * n.heads * n.headWidth
     const qkv = qkvBytes(n, n.batch * n.length, r)
-    return { dOut: out, qkv, out, logSumExp: r * n.batch * n.heads * n.length, dQkv: qkv }
+    const starts = i * n.batch * n.length
+    return { dOut: out, qkv, starts, out, logSumExp: r * n.batch * n.heads * n.length, dQkv: qkv }
   },
   lmHead: (n, r, i) => ({
     x: r * n.rows * n.width,

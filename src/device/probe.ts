@@ -99,7 +99,12 @@ export const cases: ReadonlyArray<AnyCase> = [
       one("scalarHeadGradient", { ...shape, accumulate: 0 }, {})
     ]
   }),
-  ...attentions.flatMap((shape) => [one("attention", shape, {}), one("attentionGradient", shape, {})]),
+  ...attentions.flatMap((shape) => [
+    one("attention", shape, {}, ["starts"]),
+    one("attentionGradient", shape, {}, ["starts"]),
+    one("attention", shape, {}),
+    one("attentionGradient", shape, {})
+  ]),
   ...heads.flatMap((shape) => [
     one("lmHead", shape, { inverseTemperature: 0.8 }),
     one("lmHeadGradient", shape, { inverseTemperature: 0.8 }),
@@ -150,6 +155,7 @@ const integersFor: { readonly [buffer: string]: (sizes: { readonly [name: string
   targets: ({ vocabulary = 1 }, i) => (i % 5 === 4 ? -1 : (i * 11 + 1) % vocabulary),
   positions: ({ capacity, context = 70 }, i) => (i * 3 + 2) % Math.max(1, (capacity ?? context) - 1),
   keys: (_, i) => philox([1, 2], [i, 0, 0, 0])[0]! | 0,
+  starts: ({ length = 1 }, i) => (i % length) - ((i % length) % 29),
   limits: ({ capacity = 1 }) => capacity,
   done: () => 0,
   tokens: () => 0

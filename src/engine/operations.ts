@@ -254,16 +254,26 @@ export interface AttentionShape {
   readonly headWidth: number
 }
 
-/** Causal self-attention of qkv[batch*length, (heads + 2 keyHeads) headWidth]. */
-export const attention = (graph: Graph, qkv: Tensor, batch: number, length: number, shape: AttentionShape) => {
+/**
+ * Causal self-attention of qkv[batch*length, (heads + 2 keyHeads) headWidth]; starts (i32[batch*length]): the first position that each row may see,
+ * where several texts share a sequence.
+ */
+export const attention = (
+  graph: Graph,
+  qkv: Tensor,
+  batch: number,
+  length: number,
+  shape: AttentionShape,
+  starts?: Tensor
+) => {
   const { heads, headWidth } = shape
   const sizes = { batch, length, ...shape }
   const out = graph.tensor([batch * length, heads * headWidth])
   const logSumExp = graph.tensor([batch, heads, length])
-  graph.emit("attention", { qkv, out, logSumExp }, sizes, {})
+  graph.emit("attention", { qkv, starts, out, logSumExp }, sizes, {})
   graph.record(() => {
     const dQkv = graph.tensor(qkv.shape)
-    graph.emit("attentionGradient", { dOut: graph.gradient(out)!, qkv, out, logSumExp, dQkv }, sizes, {})
+    graph.emit("attentionGradient", { dOut: graph.gradient(out)!, qkv, starts, out, logSumExp, dQkv }, sizes, {})
     graph.contribute(qkv, dQkv)
   })
   return out

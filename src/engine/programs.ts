@@ -12,27 +12,31 @@ import type { AdamW } from "./optimizer.ts"
 import * as Plan from "./plan.ts"
 import { placed, size, type Tensor } from "./tensor.ts"
 
-/** The rectangle a program is compiled for. */
+/** The rectangle a program is compiled for; `packed`: its sequences hold several texts, which see nothing of each other. */
 export interface Extent {
   readonly batch: number
   readonly length: number
+  readonly packed?: boolean
 }
 
-const inputs = (graph: Graph.Graph, { batch, length }: Extent) => ({
+/** What a model reads: ids, positions and (packed) starts, i32[batch * length]. */
+export interface Inputs {
+  readonly ids: Tensor
+  readonly positions: Tensor
+  readonly starts: Tensor | undefined
+}
+
+const inputs = (graph: Graph.Graph, { batch, length, packed }: Extent): Inputs => ({
   ids: graph.port([batch * length], "i32"),
-  positions: graph.port([batch * length], "i32")
+  positions: graph.port([batch * length], "i32"),
+  starts: packed === true ? graph.port([batch * length], "i32") : undefined
 })
 
-const trunk = (
-  graph: Graph.Graph,
-  config: ModelConfig,
-  extent: Extent,
-  ports: { readonly ids: Tensor; readonly positions: Tensor },
-  train: boolean
-) =>
+const trunk = (graph: Graph.Graph, config: ModelConfig, extent: Extent, ports: Inputs, train: boolean) =>
   hidden(graph, config, {
     ...ports,
-    attend: (qkv) => operations.attention(graph, qkv, extent.batch, extent.length, attentionShape(config)),
+    attend: (qkv) =>
+      operations.attention(graph, qkv, extent.batch, extent.length, attentionShape(config), ports.starts),
     train
   })
 

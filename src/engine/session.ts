@@ -191,19 +191,36 @@ export const make = Effect.fnUntraced(function* (
       : Effect.void
   const positions = ({ batch, length }: Programs.Extent) =>
     Int32Array.from({ length: batch * length }, (_, i) => i % length)
+  const extentOf = ({ batch, length, starts }: Batch): Programs.Extent => ({
+    batch,
+    length,
+    packed: starts !== undefined
+  })
+  const nameOf = ({ batch, length, starts }: Batch) => `${batch}x${length}${starts === undefined ? "" : " packed"}`
+  /** Ids, and of a packed batch where its texts begin and each row's place in its own. */
+  const writeInputs = Effect.fnUntraced(function* (loaded: Loaded, ports: Programs.Inputs, batch: Batch) {
+    const { length, starts, tokens } = batch
+    yield* loaded.write(ports.ids, tokens)
+    if (starts === undefined || ports.starts === undefined) return
+    yield* loaded.write(ports.starts, starts)
+    yield* loaded.write(
+      ports.positions,
+      starts.map((start, i) => (i % length) - start)
+    )
+  })
 
   const languageModelLoss = Effect.fnUntraced(function* (batch: Batch, denominator: number) {
     yield* check(batch)
     const { loaded, ports, run } = yield* cached(
-      `languageModel ${batch.batch}x${batch.length}`,
+      `languageModel ${nameOf(batch)}`,
       Effect.fnUntraced(function* () {
-        const { plan, ports } = Programs.languageModel(config, batch, device.real, precision, recompute)
+        const { plan, ports } = Programs.languageModel(config, extentOf(batch), device.real, precision, recompute)
         const loaded = yield* load(plan)
         yield* loaded.write(ports.positions, positions(batch))
         return { loaded, ports, run: (yield* loaded.executable("languageModel")).run }
       })
     )
-    yield* loaded.write(ports.ids, batch.tokens)
+    yield* writeInputs(loaded, ports, batch)
     yield* loaded.write(ports.targets, batch.targets)
     yield* loaded.write(
       ports.dLogProbability,
@@ -218,9 +235,9 @@ export const make = Effect.fnUntraced(function* (
 
   const statisticsProgram = (batch: Batch, heads: Programs.Heads, train: boolean) =>
     cached(
-      `statistics ${batch.batch}x${batch.length} ${JSON.stringify(heads)} ${train}`,
+      `statistics ${nameOf(batch)} ${JSON.stringify(heads)} ${train}`,
       Effect.fnUntraced(function* () {
-        const program = Programs.statistics(config, batch, heads, train, device.real, precision, recompute)
+        const program = Programs.statistics(config, extentOf(batch), heads, train, device.real, precision, recompute)
         const loaded = yield* load(program.plan)
         yield* loaded.write(program.ports.positions, positions(batch))
         const forward = yield* loaded.executable("forward", 0, program.forwardEnd)
@@ -231,7 +248,7 @@ export const make = Effect.fnUntraced(function* (
   type StatisticsProgram = Effect.Success<ReturnType<typeof statisticsProgram>>
   const runForward = Effect.fnUntraced(function* (program: StatisticsProgram, batch: Batch) {
     const { language, loaded, scalar } = program
-    yield* loaded.write(program.ports.ids, batch.tokens)
+    yield* writeInputs(loaded, program.ports, batch)
     if (language !== undefined) yield* loaded.write(language.targets, batch.targets)
     yield* program.forward.run()
     const none = reals(0)

@@ -21,6 +21,16 @@ INLINE vec hide(vec x, long key, long first, real hidden) {
   return lanes < splat(real(key - first)) ? splat(hidden) : x;
 }
 
+// The first key that a query may see: of rows from `query` on, `rows` of them; lanes beyond see all. starts null: all see all.
+INLINE vec firstKeys(const int32_t* starts, long query, long rows) {
+  vec first{};
+  if (starts != nullptr)
+    for (long lane = 0; lane < VL && lane < rows; lane++) first[lane] = real(starts[query + lane]);
+  return first;
+}
+// `hidden` in the lanes whose query may not see a key so early.
+INLINE vec hideBefore(vec x, long key, vec first, real hidden) { return first > splat(real(key)) ? splat(hidden) : x; }
+
 struct Sizes {
   long batch, length, heads, keyHeads, width;  // width of a head
   long channels() const { return heads * width; }
@@ -55,8 +65,8 @@ struct Forward {
 };
 
 // The softmax of a panel's scores[keys][NR], in place and unnormalised; queries start at `query`. A query's sum is made of VL strands, the keys
-// of one remainder mod VL each, added in order: the order of decodeAttention.
-void softmax(real* scores, long keys, long query, vec (&most)[NV], vec (&total)[NV]) {
+// of one remainder mod VL each, added in order: the order of decodeAttention. Before key `shared` there may be queries that do not see a key.
+void softmax(real* scores, long keys, long query, const vec (&first)[NV], long shared, vec (&most)[NV], vec (&total)[NV]) {
   // Keys before `query` are seen by the whole panel; what a query does not see must not decide its maximum.
   const long open = query + 1 < keys ? query + 1 : keys;
   vec top[2][NV];
@@ -65,6 +75,7 @@ void softmax(real* scores, long keys, long query, vec (&most)[NV], vec (&total)[
     for (int v = 0; v < NV; v++) {
       vec score = load(scores + j * NR + v * VL);
       if (j >= open) score = hide(score, j, query + v * VL, -INFINITY);
+      if (j < shared) score = hideBefore(score, j, first[v], -INFINITY);
       top[j & 1][v] = larger(top[j & 1][v], score);
     }
   for (int v = 0; v < NV; v++) most[v] = larger(top[0][v], top[1][v]);
@@ -74,6 +85,7 @@ void softmax(real* scores, long keys, long query, vec (&most)[NV], vec (&total)[
       for (int v = 0; v < NV; v++) {
         vec p = exponential(load(scores + j * NR + v * VL) - most[v]);
         if (j >= open) p = hide(p, j, query + v * VL, 0);
+        if (j < shared) p = hideBefore(p, j, first[v], 0);
         store(scores + j * NR + v * VL, p);
         part[v] += p;
       }
@@ -106,10 +118,25 @@ void run_attention(const Launch& l, Worker& worker) {
     }
     if (queries < NR) memset(f.queries, 0, size_t(s.width * NR) * sizeof(real));
     transpose(qkv + query * s.row(), s.row(), queries, s.width, f.queries, NR, scale);
-    product(f.keys, s.width, 1, keys, f.queries, NR, s.width, f.scores, NR, true);
-    vec most[NV], total[NV];
-    softmax(f.scores, keys, query, most, total);
-    product(f.values, 1, s.width, s.width, f.scores, NR, keys, f.out, NR, true);
+    const int32_t* starts = l.n(b_starts) == nullptr ? nullptr : l.n(b_starts) + b * s.length;
+    // Keys before `least` are seen by none of the panel, and from `shared` on by all.
+    long least = 0, shared = 0;
+    if (starts != nullptr) {
+      least = query;
+      for (long i = query; i < keys; i++) {
+        if (starts[i] < 0 || starts[i] > i) {
+          worker.fault(b * s.length + i, starts[i], i + 1);
+          return;
+        }
+        if (starts[i] < least) least = starts[i];
+        if (starts[i] > shared) shared = starts[i];
+      }
+    }
+    vec most[NV], total[NV], first[NV];
+    for (int v = 0; v < NV; v++) first[v] = firstKeys(starts, query + v * VL, queries - v * VL) - real(least);
+    product(f.keys + least * s.width, s.width, 1, keys - least, f.queries, NR, s.width, f.scores, NR, true);
+    softmax(f.scores, keys - least, query - least, first, shared - least, most, total);
+    product(f.values + least * s.width, 1, s.width, s.width, f.scores, NR, keys - least, f.out, NR, true);
     for (int v = 0; v < NV; v++) {
       const vec inverse = real(1) / total[v];
       for (long d = 0; d < s.width; d++) store(f.out + d * NR + v * VL, load(f.out + d * NR + v * VL) * inverse);
@@ -148,17 +175,19 @@ struct Backward {
 };
 
 // p and dScores of keys key.. key + keys and one panel of queries at `at` in the block that starts at query0.
-void differentiatePanel(const Backward& f, long width, long key, long keys, long query0, long at) {
+void differentiatePanel(const Backward& f, long width, long key, long keys, long query0, long at, const int32_t* starts, long rows) {
   real *p = f.p + at, *dScores = f.dScores + at;
   product(f.keys + key * width, width, 1, keys, f.queriesT + at, queryBlock, width, p, queryBlock, true);
   product(f.values + key * width, width, 1, keys, f.dOutT + at, queryBlock, width, dScores, queryBlock, true);
   for (int v = 0; v < NV; v++) {
     const vec logSumExp = load(f.logSumExp + at + v * VL), along = load(f.along + at + v * VL);
     const long first = query0 + at + v * VL;
+    const vec start = firstKeys(starts, first, rows - v * VL);
     for (long j = 0; j < keys; j++) {
       const long place = j * queryBlock + v * VL;
       vec probability = exponential(load(p + place) - logSumExp);
       if (key + j > first) probability = hide(probability, key + j, first, 0);
+      if (starts != nullptr) probability = hideBefore(probability, key + j, start, 0);
       store(p + place, probability);
       store(dScores + place, probability * (load(dScores + place) - along));
     }
@@ -180,13 +209,15 @@ void addOverQueries(const Backward& f, const real* a, long keys, const real* b, 
 }
 
 // Queries query0.. query0 + queries against all keys they see.
-void differentiateBlock(const Backward& f, long width, long query0, long queries) {
+void differentiateBlock(const Backward& f, long width, long query0, long queries, const int32_t* starts) {
   const long end = query0 + queries;
-  for (long key = 0; key < end; key += keyBlock) {
+  long least = starts == nullptr ? 0 : query0;
+  for (long i = query0; starts != nullptr && i < end; i++) least = starts[i] < least ? starts[i] : least;
+  for (long key = least / keyBlock * keyBlock; key < end; key += keyBlock) {
     const long keys = end - key < keyBlock ? end - key : keyBlock;
     for (long at = 0; at < queries; at += NR) {
       const long last = query0 + at + NR - key, visible = last < 0 ? 0 : last < keys ? last : keys;
-      differentiatePanel(f, width, key, visible, query0, at);
+      differentiatePanel(f, width, key, visible, query0, at, starts, queries - at);
       for (long j = visible; j < keys; j++) {
         memset(f.p + j * queryBlock + at, 0, NR * sizeof(real));
         memset(f.dScores + j * queryBlock + at, 0, NR * sizeof(real));
@@ -211,6 +242,12 @@ void run_attentionGradient(const Launch& l, Worker& worker) {
   forTasks(worker, s.batch * s.keyHeads, [&](long task) {
     const long b = task / s.keyHeads, keyHead = task % s.keyHeads;
     const long keyAt = b * s.length * s.row() + c + keyHead * width;
+    const int32_t* starts = l.n(b_starts) == nullptr ? nullptr : l.n(b_starts) + b * s.length;
+    for (long i = 0; starts != nullptr && i < s.length; i++)
+      if (starts[i] < 0 || starts[i] > i) {
+        worker.fault(b * s.length + i, starts[i], i + 1);
+        return;
+      }
     memset(f.dKeys, 0, size_t(s.length * f.padded) * sizeof(real));
     memset(f.dValues, 0, size_t(s.length * f.padded) * sizeof(real));
     for (long t = 0; t < s.length; t++) {
@@ -243,7 +280,7 @@ void run_attentionGradient(const Launch& l, Worker& worker) {
               along += loadPart(dOut + (query + i) * c + d, width - d) * loadPart(out + (query + i) * c + d, width - d);
           f.along[i] = sumLanes(along);
         }
-        differentiateBlock(f, width, query, queries);
+        differentiateBlock(f, width, query, queries, starts);
         transpose(f.dQueriesT, queryBlock, width, queries, dQkv + query * s.row(), s.row(), scale);
       }
     }

@@ -1,0 +1,95 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as fc from "fast-check"
+import { cpu } from "../../src/device/cpu/cpu.ts"
+import { pack, pad, padPacked, predicted, split, targetCount } from "../../src/engine/batch.ts"
+import { initialize, type ModelConfig } from "../../src/engine/model.ts"
+import { philox } from "../../src/engine/random.ts"
+import * as Session from "../../src/engine/session.ts"
+
+const shared = { layers: 2, heads: 4, width: 32, vocabulary: 37, context: 64, scalarHead: false }
+const models: Record<string, ModelConfig> = {
+  gpt2: { family: "gpt2", ...shared },
+  llama: {
+    family: "llama",
+    ...shared,
+    keyHeads: 2,
+    headWidth: 8,
+    feedForward: 40,
+    ropeTheta: 10_000,
+    normEpsilon: 1e-5,
+    tied: true
+  }
+}
+const sequences = [33, 5, 20, 64, 2, 17, 9, 31, 12].map((n, i) => ({
+  tokens: Int32Array.from({ length: n }, (_, t) => philox([i, 3], [t, 0, 0, 0])[0]! % 37),
+  from: 1 + (i % 2)
+}))
+
+describe("packing", () => {
+  it("puts every sequence into one row, none beyond its length, and wastes less than half", () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 60 }), (lengths) => {
+        const rows = pack(lengths, 50)
+        assert.deepStrictEqual(
+          rows.flat().toSorted((a, b) => a - b),
+          lengths.map((_, i) => i)
+        )
+        const used = rows.map((members) => members.reduce((sum, i) => sum + lengths[i]!, 0))
+        for (const total of used) assert.isAtMost(total, 50)
+        // Best fit leaves no two rows that would go into one.
+        const [least = 50, next = 50] = used.toSorted((a, b) => a - b)
+        if (used.length > 1) assert.isAbove(least + next, 50)
+      })
+    )
+  })
+
+  it("predicts no token of one text from another's", () => {
+    const batch = padPacked([sequences.slice(0, 3)], 64)
+    assert.strictEqual(
+      targetCount(batch),
+      sequences.slice(0, 3).reduce((sum, s) => sum + predicted(s), 0)
+    )
+    assert.strictEqual(batch.targets[32], -1)
+    assert.strictEqual(batch.targets[37], -1)
+    assert.deepStrictEqual(
+      [batch.starts![32], batch.starts![33], batch.starts![38], batch.starts![63]],
+      [0, 33, 38, 58]
+    )
+  })
+
+  it.effect.each(Object.entries(models))("loss and gradients of %s are those of the texts apart", ([, config]) =>
+    Effect.gen(function* () {
+      const rows = pack(
+        sequences.map(({ tokens }) => tokens.length),
+        64
+      )
+      const packed = padPacked(
+        rows.map((members) => members.map((i) => sequences[i]!)),
+        64
+      )
+      assert.isBelow(packed.batch, sequences.length)
+      const apart = pad(sequences, { multiple: 1 })
+      const count = targetCount(apart)
+      assert.strictEqual(targetCount(packed), count)
+      const of = Effect.fnUntraced(function* (batches: ReadonlyArray<typeof packed>) {
+        const session = yield* Session.make(initialize(config, 1))
+        let loss = 0
+        for (const batch of batches) loss += yield* session.languageModelLoss(batch, count)
+        return { loss, gradients: yield* session.gradients }
+      }, Effect.scoped)
+      const expected = yield* of([apart])
+      for (const batches of [[packed], split(packed, 1)]) {
+        const actual = yield* of(batches)
+        assert.closeTo(actual.loss, expected.loss, 1e-6)
+        const scale = Math.max(...expected.gradients.map(Math.abs))
+        actual.gradients.forEach((value, i) => {
+          assert.closeTo(value, expected.gradients[i]!, 1e-5 * scale)
+        })
+      }
+      // Naively, as one text a row, it is another loss.
+      const { starts: _, ...naive } = packed
+      assert.isAbove(Math.abs((yield* of([naive])).loss - expected.loss), 1e-4)
+    }).pipe(Effect.provide(cpu({ threads: 2 })))
+  )
+})
