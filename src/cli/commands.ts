@@ -400,6 +400,35 @@ const reindex = Command.make(
   )
 )
 
+const serve = Command.make(
+  "serve",
+  {
+    host: Flag.String("host").pipe(
+      Flag.withDescription(
+        "The address to listen on; any but this machine's own needs a token, which is made and printed (default 127.0.0.1)"
+      ),
+      Flag.withDefault("127.0.0.1")
+    ),
+    port: Flag.Int("port").pipe(
+      Flag.withMetavar("n"),
+      Flag.withDescription("The port to listen on; 0: any that is free (default 4860)"),
+      Flag.withDefault(4860)
+    ),
+    device: flags.device,
+    threads: flags.threads,
+    store: flags.store,
+    json: flags.json("Prints the address and the token as JSON")
+  },
+  (input) => from(async () => (await import("./serve.ts")).serve(input))
+).pipe(
+  Command.withShortDescription("Serve a page to look at runs, curves, lineage and tables"),
+  Command.withDescription(
+    "Serves a page until it is stopped: the graph of a run and its curves while they happen, runs side by side, the lineage of a checkpoint, the differences of two, the rows of tables, rollouts token by token, and a playground that samples. " +
+      "It looks and samples; it changes nothing in the store. It speaks no TLS: across machines put a proxy that does before it."
+  ),
+  Command.withExamples([{ command: "ptmflow serve" }, { command: "ptmflow serve --store runs/a --port 0" }])
+)
+
 const serveRemote = Command.make(
   "serve-remote",
   {
@@ -457,6 +486,7 @@ export const ptmflow = Command.make("ptmflow").pipe(
     pin,
     fsck,
     reindex,
+    serve,
     serveRemote,
     doctor
   ]),

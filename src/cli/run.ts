@@ -18,6 +18,7 @@ import { type RemoteInput, withRemote } from "./remote.ts"
 import { outputLines } from "./render/outputs.ts"
 import { styleOf } from "./render/view.ts"
 import * as Reporter from "./reporter.ts"
+import * as RunLog from "./run-log.ts"
 
 /** What was typed after `run` or `plan`. */
 export interface RunInput extends DeviceInput, RemoteInput {
@@ -37,8 +38,9 @@ export const run = Effect.fnUntraced(function* (input: RunInput) {
       Effect.gen(function* () {
         const device = yield* Effect.serviceOption(Device)
         const words = Option.match(device, { onNone: () => "", onSome: (each) => `${each.kind}: ${each.description}` })
-        const onEvent = yield* Reporter.make(graph, words, input.json)
-        return yield* Executor.run(graph, { onEvent })
+        const report = yield* Reporter.make(graph, words, input.json)
+        const log = yield* RunLog.make(graph)
+        return yield* Executor.run(graph, { onEvent: (event) => Effect.andThen(log(event), report(event)) })
       })
     )
   )

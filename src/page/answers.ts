@@ -1,0 +1,245 @@
+/**
+ * What the page's server answers, as schemas: the JSON of every address under /api.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import { LogEntry } from "../lineage/run-log.ts"
+
+/** Something that cannot be done: `place` names what of the request it is about, `next` says what can be. */
+export const Refusal = Schema.TaggedStruct("Refusal", {
+  status: Schema.Number,
+  place: Schema.String,
+  message: Schema.String,
+  next: Schema.String
+})
+export type Refusal = typeof Refusal.Type
+
+const Metrics = Schema.Record(Schema.String, Schema.NullOr(Schema.Number))
+
+/** An artifact in short: `name` is `stage.port`. */
+export const ArtifactView = Schema.Struct({
+  name: Schema.String,
+  kind: Schema.String,
+  digest: Schema.String,
+  key: Schema.String,
+  port: Schema.String,
+  /** Of a table its rows; of others null. */
+  rows: Schema.NullOr(Schema.Number),
+  columns: Schema.Array(Schema.String),
+  bytes: Schema.Number
+})
+export type ArtifactView = typeof ArtifactView.Type
+
+/** What a stage is at in a run. */
+export const StageState = Schema.Literals([
+  "pending",
+  "waiting",
+  "running",
+  "reused",
+  "ran",
+  "failed",
+  "skipped",
+  "stopped"
+])
+export type StageState = typeof StageState.Type
+
+/** A stage of a run; `time` is when its state began, `inputs` the stages that it takes from, by port. */
+export const StageView = Schema.Struct({
+  stage: Schema.String,
+  operator: Schema.String,
+  state: StageState,
+  inputs: Schema.Record(Schema.String, Schema.Struct({ stage: Schema.String, port: Schema.String })),
+  key: Schema.NullOr(Schema.String),
+  step: Schema.NullOr(Schema.Number),
+  steps: Schema.NullOr(Schema.Number),
+  seconds: Schema.NullOr(Schema.Number),
+  time: Schema.NullOr(Schema.Number),
+  message: Schema.NullOr(Schema.String),
+  reasons: Schema.Array(Schema.String),
+  metrics: Metrics,
+  artifacts: Schema.Array(ArtifactView)
+})
+export type StageView = typeof StageView.Type
+
+const RunState = Schema.Literals(["running", "succeeded", "failed", "interrupted"])
+
+/** A run in a list. `time` is milliseconds since 1970. */
+export const RunSummary = Schema.Struct({
+  run: Schema.String,
+  pipeline: Schema.String,
+  state: RunState,
+  time: Schema.Number,
+  seconds: Schema.NullOr(Schema.Number),
+  settings: Schema.Array(Schema.Struct({ path: Schema.String, value: Schema.String })),
+  stages: Schema.Number,
+  ran: Schema.Number,
+  failed: Schema.Number
+})
+export type RunSummary = typeof RunSummary.Type
+
+/** Runs, newest first, from number `offset` on, of `total`. */
+export const Runs = Schema.Struct({
+  offset: Schema.Number,
+  total: Schema.Number,
+  runs: Schema.Array(RunSummary)
+})
+export type Runs = typeof Runs.Type
+
+/** A run with its stages, each after its inputs. `next` is where its events go on from. */
+export const Run = Schema.Struct({
+  ...RunSummary.fields,
+  detail: Schema.Array(StageView),
+  outputs: Schema.Record(Schema.String, Schema.Struct({ stage: Schema.String, port: Schema.String })),
+  next: Schema.Number
+})
+export type Run = typeof Run.Type
+
+/** The values of one metric of one stage: [step (null where the stage counts none), steps, value, milliseconds since 1970]. */
+export const Series = Schema.Struct({
+  stage: Schema.String,
+  metric: Schema.String,
+  points: Schema.Array(
+    Schema.Tuple([Schema.NullOr(Schema.Number), Schema.NullOr(Schema.Number), Schema.Number, Schema.Number])
+  )
+})
+export type Series = typeof Series.Type
+
+/** All metrics of a run. */
+export const Curves = Schema.Struct({ run: Schema.String, series: Schema.Array(Series), next: Schema.Number })
+export type Curves = typeof Curves.Type
+
+/** One event of `/api/runs/<run>/events`. */
+export const LiveEvent = LogEntry
+
+/** A node of a lineage: an artifact and the stage that made it. `distance` from the root is negative for what it came from. */
+export const LineageNodeView = Schema.Struct({
+  ...ArtifactView.fields,
+  id: Schema.String,
+  stage: Schema.String,
+  operator: Schema.String,
+  pipeline: Schema.String,
+  run: Schema.String,
+  time: Schema.Number,
+  seconds: Schema.Number,
+  device: Schema.NullOr(Schema.String),
+  distance: Schema.Number,
+  params: Schema.Json,
+  metrics: Metrics,
+  sources: Schema.Array(Schema.Struct({ name: Schema.String, digest: Schema.String })),
+  /** Nodes that it was made from, by port. */
+  inputs: Schema.Record(Schema.String, Schema.String),
+  /** Whether there is more beyond, that is not in the answer. */
+  more: Schema.Boolean
+})
+export type LineageNodeView = typeof LineageNodeView.Type
+
+/** What an artifact came from and what came from it, so many stages far. */
+export const Lineage = Schema.Struct({
+  root: Schema.String,
+  depth: Schema.Number,
+  nodes: Schema.Array(LineageNodeView)
+})
+export type Lineage = typeof Lineage.Type
+
+/** What differs: `from` in the first, `to` in the second. `stage` is where (the second's, and the first's where it has another name). */
+export const ChangeView = Schema.Struct({
+  kind: Schema.String,
+  stage: Schema.String,
+  place: Schema.String,
+  from: Schema.NullOr(Schema.String),
+  to: Schema.NullOr(Schema.String),
+  message: Schema.String
+})
+export type ChangeView = typeof ChangeView.Type
+
+/** Two artifacts, the fewest differences that explain that they are not the same, and their metrics. */
+export const Diff = Schema.Struct({
+  a: ArtifactView,
+  b: ArtifactView,
+  same: Schema.Boolean,
+  causes: Schema.Array(ChangeView),
+  metrics: Schema.Array(
+    Schema.Struct({ name: Schema.String, a: Schema.NullOr(Schema.Number), b: Schema.NullOr(Schema.Number) })
+  )
+})
+export type Diff = typeof Diff.Type
+
+/** Rows of a table. A cell longer than the limit is cut; `row` is the row's number in the table. */
+export const TablePage = Schema.Struct({
+  of: ArtifactView,
+  columns: Schema.Array(Schema.Struct({ name: Schema.String, type: Schema.String })),
+  rows: Schema.Array(Schema.Struct({ row: Schema.Number, cells: Schema.Array(Schema.Json) })),
+  /** Rows of the table. */
+  total: Schema.Number,
+  /** The number of the row that the next page begins at; null at the end. */
+  next: Schema.NullOr(Schema.Number),
+  /** Rows that were looked at, and record batches that were read, of how many. */
+  scanned: Schema.Number,
+  batches: Schema.Struct({ read: Schema.Number, total: Schema.Number })
+})
+export type TablePage = typeof TablePage.Type
+
+/** A token of an answer; what the table does not have is null. KL is log-probability less the reference's, in nats. */
+export const TokenView = Schema.Struct({
+  text: Schema.String,
+  logProbability: Schema.NullOr(Schema.Number),
+  kl: Schema.NullOr(Schema.Number),
+  advantage: Schema.NullOr(Schema.Number)
+})
+
+/** An answer with its tokens; null where the table has none. */
+export const AnswerView = Schema.Struct({
+  row: Schema.Number,
+  answer: Schema.String,
+  reward: Schema.NullOr(Schema.Number),
+  tokens: Schema.NullOr(Schema.Array(TokenView))
+})
+export type AnswerView = typeof AnswerView.Type
+
+/** Rollouts by prompt, those of rows that follow each other together. `has` says which columns the table has. */
+export const Rollouts = Schema.Struct({
+  of: ArtifactView,
+  has: Schema.Struct({
+    tokens: Schema.Boolean,
+    logProbability: Schema.Boolean,
+    kl: Schema.Boolean,
+    advantage: Schema.Boolean,
+    reward: Schema.Boolean
+  }),
+  prompts: Schema.Array(Schema.Struct({ prompt: Schema.String, answers: Schema.Array(AnswerView) })),
+  total: Schema.Number,
+  next: Schema.NullOr(Schema.Number)
+})
+export type Rollouts = typeof Rollouts.Type
+
+const whole = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
+
+/** What `POST /api/sample` takes. */
+export const SampleRequest = Schema.Struct({
+  checkpoint: Schema.String,
+  prompt: Schema.String,
+  tokens: whole(1, 4096),
+  temperature: Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 10 })),
+  topK: whole(0, 1_000_000),
+  topP: Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1, exclusiveMinimum: true })),
+  seed: Schema.Int,
+  count: whole(1, 16)
+})
+export type SampleRequest = typeof SampleRequest.Type
+
+/** What it gives. `limit` is how many tokens there was room for. */
+export const Sampled = Schema.Struct({
+  checkpoint: Schema.String,
+  prompt: Schema.String,
+  limit: Schema.Number,
+  seconds: Schema.Number,
+  completions: Schema.Array(
+    Schema.Struct({
+      text: Schema.String,
+      ended: Schema.Boolean,
+      tokens: Schema.Array(Schema.Struct({ text: Schema.String, logProbability: Schema.Number }))
+    })
+  )
+})
+export type Sampled = typeof Sampled.Type

@@ -1,0 +1,181 @@
+/**
+ * The page's server: what is asked for, and who answers.
+ *
+ * @since 0.1.0
+ */
+import { createServer } from "node:http"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServer from "effect/http/HttpServer"
+import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { Device, type DeviceError } from "../../device/device.ts"
+import { Store } from "../../store/store.ts"
+import { Curves, Diff, Lineage, Rollouts, Run, Runs, Sampled, SampleRequest, TablePage } from "../answers.ts"
+import { assets } from "./assets.ts"
+import { guard, isLoopback, newToken } from "./guard.ts"
+import { diff, lineage } from "./lineage.ts"
+import { sample } from "./playground.ts"
+import { answer, missing, PageError, refuse, toPageError, wrong } from "./refusal.ts"
+import { rollouts } from "./rollouts.ts"
+import { curves, events, run, runs } from "./runs.ts"
+import { type Filter, tablePage } from "./table.ts"
+
+/** Where a server listens, and what opens the page. */
+export interface Serving {
+  readonly address: string
+  readonly token: string | undefined
+}
+
+type Request = HttpServerRequest.HttpServerRequest
+
+const queryOf = (request: Request): URLSearchParams => new URL(request.originalUrl, "http://page").searchParams
+
+/** A whole number of the query between bounds, or the default. */
+const number = (query: URLSearchParams, name: string, defaultValue: number, minimum: number, maximum: number) => {
+  const text = query.get(name)
+  const value = text === null ? defaultValue : /^\d+$/.test(text) ? Number(text) : Number.NaN
+  return value >= minimum && value <= maximum
+    ? Effect.succeed(value)
+    : Effect.fail(wrong(name, `${name} is a whole number from ${minimum} to ${maximum}, not ${text}`))
+}
+
+const text = (query: URLSearchParams, name: string) => {
+  const value = query.get(name)
+  return value === null || value === ""
+    ? Effect.fail(wrong(name, `${name} is missing: an artifact, as ptmflow lineage takes it`))
+    : Effect.succeed(value)
+}
+
+const page = (query: URLSearchParams, limit: number, most: number) =>
+  Effect.all([number(query, "offset", 0, 0, Number.MAX_SAFE_INTEGER), number(query, "limit", limit, 1, most)])
+
+const filterOf = (query: URLSearchParams): Effect.Effect<Filter | undefined, PageError> => {
+  const [column, operator, value] = [query.get("column"), query.get("operator"), query.get("value")]
+  if (column === null || column === "" || value === null || value === "") return Effect.succeed(undefined)
+  const known = ["contains", "equals", "below", "above"] as const
+  const found = known.find((name) => name === (operator ?? "contains"))
+  return found === undefined
+    ? Effect.fail(wrong("operator", `operator is one of ${known.join(", ")}, not ${operator}`))
+    : Effect.succeed({ column, operator: found, value })
+}
+
+const decodeSample = Schema.decodeUnknownEffect(SampleRequest)
+
+const BODY_LIMIT = 256 * 1024
+
+const sampleFrom = Effect.fnUntraced(function* (request: Request) {
+  if (Number(request.headers["content-length"] ?? 0) > BODY_LIMIT) {
+    return yield* new PageError({ status: 413, place: "body", message: "the request is too long", next: "" })
+  }
+  const body = yield* Effect.mapError(request.json, () => wrong("body", "the request is not JSON"))
+  return yield* sample(yield* decodeSample(body, { errors: "all" }))
+})
+
+const routes = (store: Store["Service"], device: Effect.Effect<Device["Service"], DeviceError>) => {
+  const provide = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.provideService(effect, Store, store)
+  const param = Effect.map(HttpRouter.params, ({ run, reference }) => decodeURIComponent(run ?? reference ?? ""))
+  const get = <A, I>(
+    path: `/${string}`,
+    schema: Schema.Codec<A, I>,
+    handler: (name: string, query: URLSearchParams) => Effect.Effect<A, unknown, Store>
+  ) =>
+    HttpRouter.route("GET", path, (request) =>
+      answer(
+        schema,
+        Effect.flatMap(param, (name) => provide(handler(name, queryOf(request))))
+      )
+    )
+  const live = HttpRouter.route("GET", "/api/runs/:run/events", (request) =>
+    Effect.gen(function* () {
+      const last = request.headers["last-event-id"] ?? queryOf(request).get("from") ?? "0"
+      if (!/^\d+$/.test(last)) return yield* wrong("from", `from is where events go on from, not ${last}`)
+      const stream = Stream.encodeText(yield* provide(events(yield* param, Number(last))))
+      return HttpServerResponse.stream(Stream.provideService(stream, Store, store), {
+        contentType: "text/event-stream",
+        headers: { "x-accel-buffering": "no" }
+      })
+    }).pipe(Effect.catch((error) => Effect.succeed(refuse(toPageError(error)))))
+  )
+  return [
+    get("/api/runs", Runs, (_, query) => Effect.flatMap(page(query, 50, 500), ([from, limit]) => runs(from, limit))),
+    get("/api/runs/:run", Run, run),
+    get("/api/runs/:run/curves", Curves, curves),
+    live,
+    get("/api/lineage/:reference", Lineage, (name, query) =>
+      Effect.flatMap(number(query, "depth", 3, 0, 50), (depth) => lineage(name, depth))
+    ),
+    get("/api/diff", Diff, (_, query) =>
+      Effect.flatMap(Effect.all([text(query, "a"), text(query, "b")]), ([a, b]) => diff(a, b))
+    ),
+    get("/api/tables/:reference", TablePage, (name, query) =>
+      Effect.flatMap(Effect.all([page(query, 50, 500), filterOf(query)]), ([[from, limit], filter]) =>
+        tablePage(name, from, limit, filter)
+      )
+    ),
+    get("/api/rollouts/:reference", Rollouts, (name, query) =>
+      Effect.flatMap(page(query, 24, 200), ([from, limit]) => rollouts(name, from, limit))
+    ),
+    HttpRouter.route("POST", "/api/sample", (request) =>
+      answer(Sampled, provide(Effect.provideServiceEffect(sampleFrom(request), Device, device)))
+    )
+  ] as const
+}
+
+const nothing = (request: Request): HttpServerResponse.HttpServerResponse => {
+  const { pathname } = new URL(request.originalUrl, "http://page")
+  return request.method === "GET" || request.method === "HEAD"
+    ? refuse(missing(pathname, `there is nothing at ${pathname}`, "docs/page.md has the addresses that there are."))
+    : refuse(
+        new PageError({ status: 405, place: "method", message: `${request.method} is not answered here`, next: "" })
+      )
+}
+
+/** Serves until the scope closes. Any host but this machine's own gets a token. `port` 0: any that is free. `device` is opened by the first request that samples. */
+export const serve = Effect.fnUntraced(function* (options: {
+  readonly host: string
+  readonly port: number
+  readonly device: Layer.Layer<Device, DeviceError>
+}): Effect.fn.Return<Serving, PageError, Store | Scope.Scope> {
+  const scope = yield* Effect.scope
+  const store = yield* Store
+  const { device, host, port } = options
+  const token = isLoopback(host) ? undefined : newToken()
+  const opened = yield* Effect.cached(
+    Effect.map(Layer.buildWithScope(device, scope), (context) => Context.get(context, Device))
+  )
+  const files = yield* assets
+  const app = HttpRouter.use((router) =>
+    Effect.gen(function* () {
+      yield* router.addAll(routes(store, opened))
+      for (const [path, response] of files) yield* router.add("GET", path as `/${string}`, response)
+      yield* router.add("*", "/*", (request) => Effect.succeed(nothing(request)))
+      yield* router.addGlobalMiddleware(guard(token))
+    })
+  )
+  const server = yield* NodeHttpServer.make(createServer, { host, port }).pipe(
+    Effect.mapError(
+      (error) =>
+        new PageError({
+          status: 500,
+          place: `${host}:${port}`,
+          message: `the page cannot be served at ${host}:${port}: ${(error.cause as Error | undefined)?.message ?? error.message}`,
+          next: "Choose another --port, or 0 for any that is free."
+        })
+    )
+  )
+  const built = HttpRouter.serve(app, { disableListenLog: true, disableLogger: true }).pipe(
+    Layer.provide(Layer.succeed(HttpServer.HttpServer, server)),
+    Layer.provide(NodeHttpServer.layerHttpServices)
+  )
+  yield* Layer.buildWithScope(built, scope)
+  const at = "port" in server.address ? server.address.port : port
+  const name = host.includes(":") ? `[${host.replace(/[[\]]/g, "")}]` : host
+  return { address: `http://${name}:${at}/`, token }
+})

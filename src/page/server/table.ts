@@ -1,0 +1,112 @@
+/**
+ * Tables, page by page.
+ *
+ * @since 0.1.0
+ */
+import type { RecordBatch } from "apache-arrow"
+import * as Effect from "effect/Effect"
+import type { Json } from "effect/Schema"
+import { Store } from "../../store/store.ts"
+import * as Pages from "../../table/pages.ts"
+import type { ArtifactView, TablePage } from "../answers.ts"
+import { artifactView, findArtifact } from "./artifact.ts"
+import { cell } from "./cell.ts"
+import { PageError, wrong } from "./refusal.ts"
+
+/** Rows that are kept: those whose column has the text (in any case), or equals, is below or above the value. */
+export interface Filter {
+  readonly column: string
+  readonly operator: "contains" | "equals" | "below" | "above"
+  readonly value: string
+}
+
+/** Rows that are looked at for one page at most: a rare match is looked for page by page, and nobody waits long. */
+const MOST_SCANNED = 200_000
+
+/** An open table, until the scope closes. */
+export const openTable = Effect.fnUntraced(function* (reference: string) {
+  const { artifact, key, port, stage } = yield* findArtifact(reference)
+  const of: ArtifactView = artifactView(artifact, stage, key, port)
+  const blob = artifact.parts["table.arrow"]
+  if (artifact.kind !== "table" || blob === undefined) {
+    return yield* new PageError({
+      status: 400,
+      place: reference,
+      message: `${of.name} is a ${artifact.kind}, not a table`,
+      next: ""
+    })
+  }
+  const { source } = yield* Store
+  const pages = yield* Pages.open(yield* source.path(blob), of.name)
+  return { of, artifact, pages }
+})
+
+const text = (value: Json): string => (typeof value === "string" ? value : JSON.stringify(value))
+
+const matcher = ({ operator, value }: Filter): ((cell: Json) => boolean) => {
+  const wanted = value.toLowerCase()
+  const number = Number(value)
+  switch (operator) {
+    case "contains":
+      return (cell) => cell !== null && text(cell).toLowerCase().includes(wanted)
+    case "equals":
+      return (cell) => (typeof cell === "number" ? cell === number : text(cell).toLowerCase() === wanted)
+    case "below":
+      return (cell) => typeof cell === "number" && cell < number
+    case "above":
+      return (cell) => typeof cell === "number" && cell > number
+  }
+}
+
+/** Rows from number `offset` on, `limit` at most, of those that the filter keeps. */
+export const tablePage = Effect.fnUntraced(function* (
+  reference: string,
+  offset: number,
+  limit: number,
+  filter: Filter | undefined
+) {
+  const { of, pages } = yield* openTable(reference)
+  const { fields } = pages.schema
+  const names = fields.map(({ name }) => name)
+  const at = filter === undefined ? -1 : names.indexOf(filter.column)
+  if (filter !== undefined && at < 0) {
+    return yield* wrong("column", `the table has no column ${filter.column}; it has ${names.join(", ")}`)
+  }
+  if (filter !== undefined && /below|above/.test(filter.operator) && !Number.isFinite(Number(filter.value || "x"))) {
+    return yield* wrong("value", `${filter.value || "nothing"} is no number to compare with`)
+  }
+  const keeps = filter === undefined ? undefined : matcher(filter)
+  const total = pages.starts.at(-1)!
+  const rows: Array<TablePage["rows"][number]> = []
+  const cellsOf = (batch: RecordBatch, row: number) => names.map((_, i) => cell(batch.getChildAt(i)?.get(row)))
+  let row = offset
+  let read = 0
+  for (let index = pages.starts.findLastIndex((start) => start <= offset); index < pages.starts.length - 1; index++) {
+    if (rows.length >= limit || row - offset >= MOST_SCANNED) break
+    const start = pages.starts[index]!
+    const batch = yield* pages.batch(index)
+    read++
+    const column = at < 0 ? undefined : batch.getChildAt(at)
+    for (; row < start + batch.numRows && rows.length < limit && row - offset < MOST_SCANNED; row++) {
+      // A filter looks at the whole of a cell, of which a page shows the beginning.
+      if (
+        keeps !== undefined &&
+        !keeps(cell(column?.get(row - start), Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY))
+      ) {
+        continue
+      }
+      rows.push({ row, cells: cellsOf(batch, row - start) })
+    }
+    yield* Effect.yieldNow
+  }
+  const page: TablePage = {
+    of,
+    columns: fields.map(({ name, type }) => ({ name, type: String(type) })),
+    rows,
+    total,
+    next: row < total ? row : null,
+    scanned: Math.max(row - offset, 0),
+    batches: { read, total: pages.starts.length - 1 }
+  }
+  return page
+}, Effect.scoped)
