@@ -3,20 +3,25 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import * as fc from "fast-check"
+import { KeepInterval } from "../../src/executor/batches.ts"
 import { plan } from "../../src/executor/plan.ts"
 import { run } from "../../src/executor/run.ts"
 import { collect } from "../../src/lineage/collect.ts"
 import * as Pipeline from "../../src/pipeline/pipeline.ts"
+import { CurrentDisk, nodeDisk } from "../../src/store/disk.ts"
+import { Processes } from "../../src/store/holder.ts"
 import { open, Store, type Store as StoreTag } from "../../src/store/store.ts"
 import * as Table from "../../src/table/index.ts"
 import { newFolder } from "../store/folder.ts"
+import { dying } from "./dying.ts"
 import { Doc, factor, source, split, world } from "./words.ts"
 
 let generation = 0
 const text = (id: number) => `${id} lorem ipsum `.repeat(3).padEnd(9000 + ((id * 7919) % 4000), `${id * 31} dolor `)
-const docsOf = (ids: ReadonlyArray<number>) => ids.map((id) => ({ id, text: text(id) }))
+const docOf = (id: number) => ({ id, text: text(id) })
 
 const graphOf = (options: { readonly times?: number; readonly factor?: number }) =>
   Pipeline.build(
@@ -30,10 +35,10 @@ const graphOf = (options: { readonly times?: number; readonly factor?: number })
 /** A run over these documents: which were mapped, what the stage counted, and the digests of its outputs. */
 const start = Effect.fnUntraced(function* (
   store: StoreTag["Service"],
-  ids: ReadonlyArray<number>,
+  ids: ReadonlyArray<number> | ReadonlyArray<typeof Doc.Type>,
   options: { readonly times?: number; readonly factor?: number } = {}
 ) {
-  world.docs = docsOf(ids)
+  world.docs = ids.map((each) => (typeof each === "number" ? docOf(each) : each))
   world.mapped = []
   generation++
   const graph = yield* graphOf(options)
@@ -68,7 +73,35 @@ const newStore = Effect.gen(function* () {
 })
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i)
 
+/** Documents of the test at scale: `PTMFLOW_DOCUMENTS=1000000 npx vitest run test/executor/batches.test.ts -t "at scale"`. */
+const many = Number(process.env["PTMFLOW_DOCUMENTS"] ?? 20_000)
+
 describe("batches (rows 12, 13)", () => {
+  it.live(
+    "at scale: a document inserted, changed or removed among many remakes at most three batches",
+    () =>
+      Effect.gen(function* () {
+        const store = yield* newStore
+        const text = (id: number) => `${id} lorem ipsum dolor sit amet `.repeat(4)
+        const first = Array.from({ length: many }, (_, id) => ({ id, text: text(id) }))
+        const middle = many >> 1
+        const { batches, inputs } = yield* start(store, first)
+        assert.deepStrictEqual(batches, { made: 2 * inputs, reused: 0 })
+        for (const docs of [
+          first.toSpliced(middle, 0, { id: many, text: text(many) }),
+          first.with(middle + 7, { id: middle + 7, text: "another" }),
+          first.toSpliced(middle - 7, 1)
+        ]) {
+          const edited = yield* start(store, docs)
+          assert.isAtMost(edited.batches.made, 2 * 3)
+          assert.strictEqual(edited.batches.made + edited.batches.reused, 2 * edited.inputs)
+          assert.deepStrictEqual(edited.outputs, (yield* start(yield* newStore, docs)).outputs)
+        }
+        if (many >= 1_000_000) console.log(`${many} documents in ${inputs} batches`)
+      }).pipe(Effect.scoped),
+    3_600_000
+  )
+
   it.live("one document among many remakes at most three, and the result is a full run's", () =>
     Effect.gen(function* () {
       const store = yield* newStore
@@ -213,39 +246,82 @@ describe("batches (rows 12, 13)", () => {
     await fc.assert(property, { numRuns: 5 })
   })
 
-  it("under any edits: exactly the batches that were never seen are made, and the result is a full run's", async () => {
-    const edit = fc.record({ at: fc.nat(), remove: fc.nat(3), insert: fc.array(fc.nat(2000), { maxLength: 3 }) })
-    const property = fc.asyncProperty(fc.array(edit, { minLength: 1, maxLength: 3 }), (edits) =>
+  it("under any edits, failures and kills: exactly the batches that were never made are made, and the result is a full run's", async () => {
+    const edit = fc.record({
+      at: fc.nat(),
+      remove: fc.nat(3),
+      insert: fc.array(fc.nat(2000), { maxLength: 3 }),
+      /** A document that cannot be mapped in this run, or a change of the disk at which its process dies. */
+      end: fc.oneof(
+        fc.constant({ kind: "none" as const }),
+        fc.record({ kind: fc.constant("fail" as const), at: fc.nat() }),
+        fc.record({ kind: fc.constant("kill" as const), at: fc.integer({ min: 25, max: 140 }) })
+      )
+    })
+    const counts = { failed: 0, killed: 0, kept: 0 }
+    let pid = 0
+    const property = fc.asyncProperty(fc.array(edit, { minLength: 2, maxLength: 4 }), (edits) =>
       Effect.gen(function* () {
-        const store = yield* newStore
+        const { folder } = yield* newStore
         const seen = new Set<string>()
+        const unsure = new Set<string>()
         let ids: ReadonlyArray<number> = range(0, 120)
         let last: { readonly [port: string]: string } = {}
-        for (const each of [undefined, ...edits]) {
+        for (const each of [...edits, undefined]) {
           if (each !== undefined) {
             const at = each.at % ids.length
             ids = ids.toSpliced(at, each.remove, ...each.insert.map((id) => 3000 + id))
           }
-          const batches = yield* batchesOf(store, ids)
-          const unseen = new Set(batches.filter((batch) => !seen.has(batch)))
-          const { mapped, outputs } = yield* start(store, ids)
-          last = outputs
-          const expected = [...unseen].flatMap((batch) => batch.split(" ").map(Number))
-          // A run over documents that were all seen reuses the stage itself.
-          assert.deepStrictEqual(mapped, expected)
-          for (const batch of batches) seen.add(batch)
+          const { end } = each ?? { end: { kind: "none" } as const }
+          world.bad = end.kind === "fail" ? ids[end.at % ids.length] : undefined
+          const holder = { pid: ++pid, host: "model", space: "model", born: "" }
+          const isAlive = (other: typeof holder) => other.pid === pid
+          const process = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+            effect.pipe(
+              Effect.provideService(Processes, { pid, thisProcess: () => holder, isAlive }),
+              Effect.provideService(CurrentDisk, end.kind === "kill" ? dying(end.at) : nodeDisk),
+              Effect.provideService(KeepInterval, 0)
+            )
+          const batches = yield* batchesOf(yield* open(folder), ids)
+          const exit = yield* Effect.exit(process(Effect.flatMap(open(folder), (store) => start(store, ids))))
+          const made = world.mapped
+          const idsOf = (batch: string) => batch.split(" ").map(Number)
+          const due = [...new Set(batches)].filter(
+            (batch) => !seen.has(batch) && (!unsure.has(batch) || made.includes(idsOf(batch)[0]!))
+          )
+          const all = due.flatMap(idsOf)
+          if (Exit.isSuccess(exit)) {
+            // A run over documents that were all seen reuses the stage itself.
+            assert.deepStrictEqual(made, all)
+            for (const batch of batches) seen.add(batch)
+            last = exit.value.outputs
+            continue
+          }
+          assert.notStrictEqual(end.kind, "none")
+          counts[end.kind === "kill" ? "killed" : "failed"]++
+          // As far as it came it made them in order, and kept each before the next; whether a process that died kept the last is not known.
+          assert.deepStrictEqual(made, all.slice(0, made.length))
+          let left = made.length
+          for (const batch of due) {
+            left -= idsOf(batch).length
+            if (left > 0 || (left === 0 && end.kind === "fail")) seen.add(batch)
+            if (left === 0 && end.kind === "kill") unsure.add(batch)
+          }
+          counts.kept += seen.size
         }
+        world.bad = undefined
         assert.deepStrictEqual(last, (yield* start(yield* newStore, ids)).outputs)
       }).pipe(Effect.scoped, Effect.runPromise)
     )
-    await fc.assert(property, { numRuns: 4 })
+    await fc.assert(property, { numRuns: 8 })
+    for (const [what, times] of Object.entries(counts)) assert.isAbove(times, 0, what)
   })
 })
 
 /** The batches that these documents are cut into, each as the ids in it. */
 const batchesOf = Effect.fnUntraced(function* (store: StoreTag["Service"], ids: ReadonlyArray<number>) {
   const port = Table.of(Doc)
-  const artifact = yield* port.encode(Table.fromRows(Doc, docsOf(ids)), store.sink)
+  const artifact = yield* port.encode(Table.fromRows(Doc, ids.map(docOf)), store.sink)
   const table = yield* port.decode(artifact, store.source)
   const batches = yield* Stream.runCollect(table.batches)
   return batches.map((batch) => Array.from(batch, (row) => Number(row.toJSON()["id"])).join(" "))

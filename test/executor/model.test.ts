@@ -17,8 +17,8 @@ import { CurrentDisk, type Disk, nodeDisk } from "../../src/store/disk.ts"
 import { Processes } from "../../src/store/holder.ts"
 import { IndexedFrom } from "../../src/store/journal.ts"
 import { open, Store } from "../../src/store/store.ts"
-import type { StoreError } from "../../src/store/storeError.ts"
 import { log } from "./arithmetic.ts"
+import { dying } from "./dying.ts"
 import { type Node, nodeOf, operatorOf, pipelineOf } from "./random-pipeline.ts"
 
 type Edit =
@@ -75,27 +75,6 @@ const edited = (nodes: ReadonlyArray<Node>, edit: Edit): ReadonlyArray<Node> => 
   const at = edit.node % nodes.length
   if (edit.kind === "param" || edit.kind === "fail") return nodes.with(at, { ...nodes[at]!, param: edit.param })
   return edit.kind === "rewire" ? nodes.with(at, { ...nodes[at]!, left: edit.left }) : nodes
-}
-
-/** A disk whose process dies at the n-th change: no later change happens. */
-const dying = (at: number): Disk => {
-  let left = at
-  const change = <A>(operation: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
-    Effect.suspend(() => (left-- > 0 ? operation : Effect.interrupt))
-  return {
-    ...nodeDisk,
-    open: (file, how) =>
-      Effect.map(change(nodeDisk.open(file, how)), (opened) => ({
-        ...opened,
-        write: (data) => change(opened.write(data)),
-        sync: change(opened.sync)
-      })),
-    makeFolder: (folder) => change(nodeDisk.makeFolder(folder)),
-    rename: (from, to) => change(nodeDisk.rename(from, to)),
-    remove: (name) => change(nodeDisk.remove(name)),
-    touch: (file, time) => change(nodeDisk.touch(file, time)),
-    syncFolder: (folder) => change(nodeDisk.syncFolder(folder))
-  }
 }
 
 /** The log, in which a line that is not to be written ends the stage with a defect. */

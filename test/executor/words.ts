@@ -8,8 +8,12 @@ import { numberPort } from "./json-port.ts"
 export const Doc = Schema.Struct({ id: Schema.Int, text: Schema.String })
 const Words = Schema.Struct({ id: Schema.Int, word: Schema.String, times: Schema.Int })
 
-/** What the source gives, and the ids that were mapped: a test sets and empties them. */
-export const world: { docs: ReadonlyArray<typeof Doc.Type>; mapped: Array<number> } = { docs: [], mapped: [] }
+/** What the source gives, the ids that were mapped, and the one that cannot be: a test sets and empties them. */
+export const world: { docs: ReadonlyArray<typeof Doc.Type>; mapped: Array<number>; bad: number | undefined } = {
+  docs: [],
+  mapped: [],
+  bad: undefined
+}
 
 export const source = Operator.make("source", {
   description: "Documents",
@@ -32,14 +36,17 @@ export const split = Operator.make("split", {
         output,
         rowSchema: Words,
         rows: (docs) =>
-          Effect.sync(() => {
+          Effect.suspend(() => {
+            if (docs.some(({ id }) => id === world.bad)) return Effect.fail(new Error(`${world.bad} cannot be mapped`))
             if (output === "even") world.mapped.push(...docs.map(({ id }) => id))
-            return docs
-              .filter(({ id }) => (id % 2 === 0) === (output === "even"))
-              .flatMap(({ id, text }) => [
-                { id, word: text.slice(0, 5000), times: params.times * factor },
-                { id, word: text.slice(5000), times: 1 }
-              ])
+            return Effect.succeed(
+              docs
+                .filter(({ id }) => (id % 2 === 0) === (output === "even"))
+                .flatMap(({ id, text }) => [
+                  { id, word: text.slice(0, 5000), times: params.times * factor },
+                  { id, word: text.slice(5000), times: 1 }
+                ])
+            )
           })
       })
     return { even: yield* side("even"), odd: yield* side("odd"), count: documents.numRows ?? -1 }
