@@ -13,6 +13,7 @@ export type Peer =
 export interface Peers {
   readonly torch: Peer
   readonly tfjs: Peer
+  readonly tokenizers: Peer
 }
 
 const folder = join(import.meta.dirname, "peers")
@@ -62,4 +63,16 @@ const findTfjs = (): Peer => {
   return { found: true, version: "", command, notes: "" }
 }
 
-export const findPeers = async (): Promise<Peers> => ({ torch: await findTorch(), tfjs: findTfjs() })
+const findTokenizers = (): Peer => {
+  if (!existsSync(join(folder, "tokenizers/node_modules/tiktoken"))) {
+    return { found: false, message: "no tokenizers of npm: see docs/benchmarks.md for how to install them" }
+  }
+  const command = { file: process.execPath, arguments: [join(folder, "tokenizers/serve.mjs")] }
+  return { found: true, version: "", command, notes: "" }
+}
+
+export const findPeers = async (): Promise<Peers> => ({
+  torch: await findTorch(),
+  tfjs: findTfjs(),
+  tokenizers: findTokenizers()
+})

@@ -21,6 +21,7 @@ export const oursCommand: Command = {
 /** What opening must show: that both sides have the same model, and that a fresh model knows nothing. */
 export interface Expected {
   readonly parameters?: number
+  readonly tokens?: number
   /** Nats a token. */
   readonly loss?: number
 }
@@ -39,6 +40,9 @@ export const open = Effect.fnUntraced(function* (
     new WorkerError({ side: worker.side, message: `it does other work: ${what} is ${got}, not ${wanted}` })
   if (expected.parameters !== undefined && answer.parameters !== expected.parameters) {
     return yield* wrong("the number of parameters", answer.parameters, expected.parameters)
+  }
+  if (expected.tokens !== undefined && answer.tokens !== expected.tokens) {
+    return yield* wrong("the number of tokens", answer.tokens, expected.tokens)
   }
   if (expected.loss !== undefined && !(Math.abs((answer.loss ?? NaN) - expected.loss) < 0.3)) {
     return yield* wrong("the first loss", answer.loss, expected.loss)

@@ -23,6 +23,7 @@ export interface Answer {
   readonly version?: string
   readonly variant?: string
   readonly parameters?: number
+  readonly tokens?: number
   readonly loss?: number
   readonly seconds?: number
   readonly bytes?: number

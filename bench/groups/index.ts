@@ -7,6 +7,7 @@ import { matmul } from "./matmul.ts"
 import { memory } from "./memory.ts"
 import { ppo } from "./ppo.ts"
 import { tfjs } from "./tfjs.ts"
+import { tokenizer } from "./tokenizer.ts"
 import { train } from "./train.ts"
 
-export const groups: ReadonlyArray<Group> = [matmul, generate, ppo, train, memory, tfjs, dag, growth]
+export const groups: ReadonlyArray<Group> = [matmul, generate, ppo, train, memory, tfjs, tokenizer, dag, growth]

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { cpu } from "../../src/device/cpu/cpu.ts"
+import { encode } from "./encode.ts"
 import { generate } from "./generate.ts"
 import { matmul } from "./matmul.ts"
 import { peak } from "./peak.ts"
@@ -30,6 +31,8 @@ const open = (spec: Spec) => {
       return ppo(spec)
     case "matmul":
       return matmul(spec)
+    case "encode":
+      return encode(spec)
   }
 }
 

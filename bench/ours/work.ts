@@ -36,11 +36,19 @@ export interface MatmulSpec {
   readonly size: number
 }
 
-export type Spec = TrainSpec | GenerateSpec | PpoSpec | MatmulSpec
+/** Encoding the texts of one file (a JSON list) with the tokenizer of another. */
+export interface EncodeSpec {
+  readonly work: "encode"
+  readonly threads: number
+  readonly tokenizer: string
+  readonly texts: string
+}
+
+export type Spec = TrainSpec | GenerateSpec | PpoSpec | MatmulSpec | EncodeSpec
 
 /** An opened work, after it was done once: what that showed, and how to do it again (seconds a time). */
 export interface Work {
-  readonly opened: { readonly parameters?: number; readonly loss?: number }
+  readonly opened: { readonly parameters?: number; readonly tokens?: number; readonly loss?: number }
   readonly again: Effect.Effect<void, DeviceError | ModelError>
 }
 
