@@ -26,7 +26,8 @@ export const summarise = Operator.make("summary", {
       report: {
         title: params.title,
         figures: reports.flatMap((report) => report.figures),
-        samples: reports.flatMap((report) => report.samples)
+        samples: reports.flatMap((report) => report.samples),
+        plots: reports.flatMap((report) => report.plots ?? [])
       }
     })
   }

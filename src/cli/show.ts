@@ -35,8 +35,12 @@ export const show = Effect.fnUntraced(
     if (artifact.kind !== "report") return
     const { ReportPort } = yield* Effect.promise(() => import("../../operators/report.ts"))
     const { reportLines } = yield* Effect.promise(() => import("./render/report.ts"))
-    const report = yield* ReportPort.decode(artifact, (yield* Store).source)
+    const { source } = yield* Store
+    const report = yield* ReportPort.decode(artifact, source)
     yield* printLines(["", ...reportLines(report, view)])
+    for (const { name, title } of report.plots ?? []) {
+      yield* printLines(["", `  ${title}: ${yield* source.path(artifact.parts[`${name}.svg`]!)}`])
+    }
   },
   (effect, { store }) => Effect.provide(effect, storeLayer(store))
 )
