@@ -5,9 +5,10 @@
  */
 
 import { heldIndex } from "../lineage/artifact-index.ts"
+import { bindingOf } from "../lineage/binding.ts"
 import type { Reason } from "../lineage/reason.ts"
 import type { Preimage, StageRecord } from "../lineage/record.ts"
-import { bindingOf, type KnownResult, knownResult, runRecords, stageHeads, stageRecord } from "../lineage/records.ts"
+import { type KnownResult, knownResult, runRecords, stageHeads, stageRecord } from "../lineage/records.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import type { Journal } from "../store/journal.ts"
 import type { Store } from "../store/store.ts"

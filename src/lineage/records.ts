@@ -7,14 +7,13 @@ import type * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Artifact, Blob } from "../operator/artifact.ts"
-import { digestOf } from "../operator/digest.ts"
 import type { Journal, NewEntry } from "../store/journal.ts"
 import type { StoreError } from "../store/storeError.ts"
-import { Binding, RunRecord, StageRecord } from "./record.ts"
+import { bindingEntries, bindingOf } from "./binding.ts"
+import { type Binding, RunRecord, StageRecord } from "./record.ts"
 
 const decodeStage = Schema.decodeUnknownOption(StageRecord)
 const decodeRun = Schema.decodeUnknownOption(RunRecord)
-const decodeBinding = Schema.decodeUnknownOption(Binding)
 const encodeStage = Schema.encodeSync(StageRecord)
 const encodeRun = Schema.encodeSync(RunRecord)
 
@@ -79,9 +78,9 @@ export const knownResult = (journal: Journal, key: string): KnownResult | undefi
   return isKnownResult(value) ? value : undefined
 }
 
-/** Of all stage records, oldest first, what they are found by. */
-export const stageHeads = (journal: Journal): ReadonlyArray<StageHead> =>
-  journal.all("stage").flatMap((entry) => {
+/** Of all stage records, or of those after a position, oldest first, what they are found by. */
+export const stageHeads = (journal: Journal, after?: number): ReadonlyArray<StageHead> =>
+  journal.all("stage", after).flatMap((entry) => {
     const head = decodeHead(entry.value())
     return Option.isSome(head) ? [{ ...head.value, position: entry.position }] : []
   })
@@ -97,15 +96,14 @@ export function* runRecords(journal: Journal): Generator<RunRecord & { readonly 
   }
 }
 
-/** The keys of a run's stages. */
-export const bindingOf = (journal: Journal, digest: string): Binding =>
-  Option.getOrElse(decodeBinding(journal.newest("binding", digest)?.value()), (): Binding => [])
-
 /** The keys of a run's stages: those it is bound to, and those that it finished before it was cut off. */
-export const keysOf = (journal: Journal, run: RunRecord): ReadonlyMap<string, string> => {
+export const keysOf = (
+  journal: Journal,
+  run: RunRecord & { readonly position?: number }
+): ReadonlyMap<string, string> => {
   const keys = new Map(bindingOf(journal, run.binding).map(({ key, stage }) => [stage, key]))
   if (run.status === "running") {
-    for (const head of stageHeads(journal)) if (head.run === run.run) keys.set(head.stage, head.key)
+    for (const head of stageHeads(journal, run.position)) if (head.run === run.run) keys.set(head.stage, head.key)
   }
   return keys
 }
@@ -131,13 +129,15 @@ export const addRun = (
   binding: Binding,
   options: { readonly durable: boolean }
 ): Effect.Effect<void, StoreError> => {
-  const digest = digestOf("binding/1", binding as ReadonlyArray<{ stage: string; key: string }>)
-  const known = journal.newest("binding", digest) !== undefined
+  const before = () => {
+    for (const { binding, pipeline, run } of runRecords(journal)) {
+      if (pipeline === record.pipeline && run !== record.run) return binding
+    }
+    return undefined
+  }
+  const { digest, entries } = bindingEntries(journal, binding, before)
   return journal.append(
-    [
-      ...(known ? [] : [{ kind: "binding", key: digest, value: binding }]),
-      { kind: "run", key: record.run, value: encodeRun({ ...record, binding: digest }) }
-    ],
+    [...entries, { kind: "run", key: record.run, value: encodeRun({ ...record, binding: digest }) }],
     options
   )
 }

@@ -21,8 +21,8 @@ interface Counts {
   readonly modules: ReadonlyArray<string>
 }
 
-/** Ten times what is aimed at, in milliseconds: a machine that is slow, or busy, is no failure. */
-const blowUp = 3000
+/** Times as long as a process that does nothing: a machine that is slow, or busy, is no failure. */
+const blowUp = 10
 
 /** What `run` and `plan` need only where something is to be done, or shown. */
 const needless =
@@ -94,16 +94,20 @@ describe("run, where nothing changed (row 40)", () => {
     )
   })
 
-  it("takes no longer than ten times what is aimed at", async () => {
-    const times: Array<number> = []
-    for (let turn = 0; turn < 3; turn++) {
+  it("takes no longer than ten times what it takes to start and say the version", async () => {
+    const times = { noop: Number.POSITIVE_INFINITY, start: Number.POSITIVE_INFINITY }
+    const timed = async (what: keyof typeof times, run: () => Promise<{ readonly out: string }>) => {
       const began = performance.now()
-      const ended = await noop(1000)
-      times.push(performance.now() - began)
-      assert.match(ended.out, /nothing to do: 1000 stages reused/)
+      const { out } = await run()
+      times[what] = Math.min(times[what], performance.now() - began)
+      return out
     }
-    const best = Math.min(...times)
-    console.log(`no-op of 1,000 stages, whole process: ${best.toFixed(0)} ms (aimed at: 300)`)
-    assert.isBelow(best, blowUp)
+    for (let turn = 0; turn < 3; turn++) {
+      await timed("start", () => folders.get(1000)!.start(["--version"]))
+      assert.match(await timed("noop", () => noop(1000)), /nothing to do: 1000 stages reused/)
+    }
+    const [whole, start] = [times.noop.toFixed(0), times.start.toFixed(0)]
+    console.log(`no-op of 1,000 stages, whole process: ${whole} ms (aimed at: 300); ptmflow --version: ${start} ms`)
+    assert.isBelow(times.noop, blowUp * times.start)
   })
 })

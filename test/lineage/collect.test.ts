@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as fc from "fast-check"
 import { run } from "../../src/executor/run.ts"
+import { bindingOf } from "../../src/lineage/binding.ts"
 import { collect } from "../../src/lineage/collect.ts"
 import { stageRecord } from "../../src/lineage/records.ts"
 import { pin } from "../../src/lineage/roots.ts"
@@ -77,7 +78,7 @@ describe("garbage collection (row 38)", () => {
                 const result = yield* Effect.result(start(store, made))
                 const entry = store.journal.all("run").at(-1)!
                 const record = entry.value() as { binding: string }
-                const binding = store.journal.newest("binding", record.binding)!.value() as Array<{ key: string }>
+                const binding = bindingOf(store.journal, record.binding)
                 runs.push({ made, run: entry.key, keys: binding.map(({ key }) => key) })
                 assert.strictEqual(result._tag, made.fails ? "Failure" : "Success")
               }
