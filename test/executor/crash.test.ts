@@ -28,7 +28,7 @@ describe("kill -9", () => {
   })
   afterEach(() => project.remove())
 
-  it("in a long stage: the next run goes on from the resume point, to the same bytes", async () => {
+  it("in a long stage: the next run goes on from the resume point, to the same bytes (rows 16, 17, 18)", async () => {
     const settings = ["train.steps=60", "train.milliseconds=2"]
     const killed = project.start("run", settings, {
       onEvent: (event, child) => {
@@ -82,7 +82,7 @@ describe("kill -9", () => {
     assert.strictEqual(await check(project.store), 10)
   })
 
-  it("two processes that start at once run each stage once between them", async () => {
+  it("two processes that start at once run each stage once between them (row 15)", async () => {
     const settings = ["train.steps=20", "train.milliseconds=1"]
     const all = await Promise.all([1, 2].map(() => project.start("run", settings).printed))
     assert.deepStrictEqual(

@@ -5,6 +5,7 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type { Event } from "../../src/executor/event.ts"
+import { plan } from "../../src/executor/plan.ts"
 import { run } from "../../src/executor/run.ts"
 import type { Blob } from "../../src/operator/artifact.ts"
 import * as Pipeline from "../../src/pipeline/pipeline.ts"
@@ -101,6 +102,26 @@ describe("blobs that are gone (row 36)", () => {
       assert.deepStrictEqual(ran(report), ["constant", "b", "c", "d"])
       assert.isTrue(why(events).every(([, kinds]) => kinds === "blob-lost"))
       assert.deepStrictEqual(ran((yield* start(folder, 0)).report), [])
+    })
+  )
+
+  it.effect("one that is shorter, or longer, than it was is no hit: the plan says so, and it is made again", () =>
+    Effect.gen(function* () {
+      for (const edit of [(bytes: Buffer) => bytes.subarray(1), (bytes: Buffer) => Buffer.concat([bytes, bytes])]) {
+        const { fileOf, folder } = yield* setUp
+        fs.chmodSync(fileOf("b"), 0o644)
+        fs.writeFileSync(fileOf("b"), edit(fs.readFileSync(fileOf("b"))))
+        const store = yield* open(folder)
+        const graph = yield* Pipeline.build(pipeline(0))
+        const { stages } = yield* Effect.provideService(plan(graph), Store, store)
+        // The result of the last is there: nobody needs the bytes of the others.
+        assert.deepStrictEqual(
+          stages.filter(({ action }) => action === "run").map(({ reasons, stage }) => [stage, reasons[0]!.kind]),
+          [["b", "blob-lost"]]
+        )
+        const { report, value } = yield* start(folder, 0)
+        assert.deepStrictEqual([ran(report), value], [["b"], 182 + 91])
+      }
     })
   )
 

@@ -1,4 +1,4 @@
-/** Checked by `tsc --noEmit`: what must and must not compile. Nothing here runs. */
+/** Checked by `tsc --noEmit`: what must and must not compile (row 22 of the table of features). Nothing here runs. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
