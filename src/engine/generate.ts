@@ -75,7 +75,8 @@ export const generate = Effect.fnUntraced(function* <E = never>(
     const left = requests.length - waiting
     // A few prompts at once: a prompt alone would leave most of its pass unused.
     if (left > 0 && (free.length >= Math.min(slots.group, left) || free.length === batch)) {
-      const members = free.slice(0, Math.min(slots.group, left)).map((slot) => ({ slot, index: waiting++ }))
+      const most = free.length === batch ? batch : slots.group
+      const members = free.slice(0, Math.min(most, left)).map((slot) => ({ slot, index: waiting++ }))
       yield* slots.fill(members.map(({ index, slot }) => ({ slot, index, request: requests[index]! })))
       if (slots.free().length > 0 && waiting < requests.length) continue
     }
@@ -107,7 +108,7 @@ const makeSlots = Effect.fnUntraced(function* (
     })
   )
   const group = Math.ceil(batch / 8)
-  const prefill = (length: number) =>
+  const prefill = (group: number, length: number) =>
     session.cached(
       `prefill ${group}x${length} of ${batch}x${capacity}`,
       Effect.fnUntraced(function* () {
@@ -139,7 +140,7 @@ const makeSlots = Effect.fnUntraced(function* (
   return {
     group,
     free: () => held.flatMap((sequence, slot) => (sequence === undefined ? [slot] : [])),
-    /** Puts at most `group` sequences into free slots. The last token of a prompt is read by the first decoding step. */
+    /** Puts at most `group` sequences into free slots, or when all are free any number. The last token of a prompt is read by the first decoding step. */
     fill: Effect.fnUntraced(function* (
       members: ReadonlyArray<{ readonly slot: number; readonly index: number; readonly request: Request }>
     ) {
@@ -148,9 +149,10 @@ const makeSlots = Effect.fnUntraced(function* (
         roundUp(Math.max(...members.map(({ request }) => request.prompt.length - 1)), 8)
       )
       if (length > 0) {
-        const program = yield* prefill(length)
-        const ids = new Int32Array(group * length)
-        const places = new Int32Array(group).fill(-1)
+        const rows = members.length > group ? batch : group
+        const program = yield* prefill(rows, length)
+        const ids = new Int32Array(rows * length)
+        const places = new Int32Array(rows).fill(-1)
         members.forEach(({ request: { prompt }, slot }, b) => {
           ids.set(prompt.subarray(0, Math.min(prompt.length, length)), b * length)
           places[b] = slot
