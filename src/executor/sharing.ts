@@ -196,6 +196,7 @@ export const sharingOf = Effect.fnUntraced(function* (store: Store["Service"]): 
     const isNew = (kind: string, key: string) => journal.newest(kind, key) === undefined
     const added = entries.filter((entry) => isNew(entry.kind, entry.key))
     if (added.length > 0) yield* journal.append(added, { durable: true })
+    for (const each of found.get(key)?.batches ?? []) yield* store.batches.add(each.scope, each.blob, each.batches)
     yield* memo.set("shared", noteOf(key), true)
     return true
   })
@@ -211,7 +212,7 @@ export const sharingOf = Effect.fnUntraced(function* (store: Store["Service"]): 
         if (!blobs.has(blob) || (!damaged.has(blob.digest) && (yield* objects.has(name)))) continue
         yield* objects.put(name, { file: yield* blobs.path(blob), blob })
       }
-      const text = pack(journal, record)
+      const text = pack(store, record)
       yield* objects.put(`ac/${key}`, { text })
       if (preimage.numerics !== null) yield* objects.put(`ac/${kinOf(preimage)}`, { text })
     }

@@ -27,6 +27,8 @@ export interface BatchIndex {
   readonly find: (scope: string, batch: string) => BatchRows | undefined
   /** Adds all or, where the index cannot be written, none; a batch that is known is moved to the new place. */
   readonly add: (scope: string, blob: Blob, batches: ReadonlyArray<NewBatch>) => Effect.Effect<void, StoreError>
+  /** The batches whose rows are in a blob, by scope: at most `most` of them, or none. */
+  readonly of: (blob: Blob, most: number) => ReadonlyArray<readonly [scope: string, batches: ReadonlyArray<NewBatch>]>
   /** Forgets the batches whose rows are in a blob that is not there any more; gives how many. An index that cannot be written stays as it is. */
   readonly prune: (isThere: (blob: Blob) => boolean) => Effect.Effect<number>
 }
@@ -99,6 +101,30 @@ export const makeBatchIndex = (file: string, prepare: Effect.Effect<void, StoreE
           )
         )
       ),
+    of: (blob, most) => {
+      try {
+        const rows = open(false)
+          ?.database.prepare(
+            `SELECT hex(scope) AS scope, hex(batch) AS batch, first, rows, hex(batches.digest) AS digest
+              FROM batches JOIN blobs ON id = blob WHERE blobs.digest = ? ORDER BY scope, first LIMIT ?`
+          )
+          .all(Buffer.from(blob.digest, "hex"), most + 1)
+        if (rows === undefined || rows.length > most) return []
+        const lower = (value: unknown) => String(value).toLowerCase()
+        const found = Map.groupBy(rows, ({ scope }) => lower(scope))
+        return [...found].map(([scope, members]) => [
+          scope,
+          members.map((row) => ({
+            batch: lower(row["batch"]),
+            digest: lower(row["digest"]),
+            first: Number(row["first"]),
+            rows: Number(row["rows"])
+          }))
+        ])
+      } catch {
+        return []
+      }
+    },
     prune: (isThere) =>
       Effect.orElseSucceed(
         Effect.try({

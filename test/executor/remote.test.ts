@@ -23,6 +23,7 @@ import { layer, open } from "../../src/store/store.ts"
 import { filesIn, newFolder } from "../store/folder.ts"
 import { constant, half, onDevice, refuse, sum } from "./arithmetic.ts"
 import { Project, ran, reasons } from "./project.ts"
+import { factor, source, split, world } from "./words.ts"
 
 /** a -> b (twice a, and 100) -> c (half) -> d (b and c, and `add`): 41, 182, 91, 273. */
 const pipelineOf = (add: number) =>
@@ -290,6 +291,33 @@ describe("a shared remote (row 37)", () => {
       ])
       assert.deepStrictEqual(reasons(two.report.stages), reasons(two.planned.stages))
       assert.deepStrictEqual(ran((yield* runOn("three", "n1")).report), [])
+    })
+  )
+
+  it.live("batches that one machine made are at hand on another (row 13)", () =>
+    Effect.gen(function* () {
+      const { folder, root } = yield* remotes
+      const { start } = machines(folderRemote(folder))
+      const words = (generation: number, ids: ReadonlyArray<number>) => {
+        world.docs = ids.map((id) => ({ id, text: `${id} lorem ipsum `.repeat(600 + ((id * 7919) % 300)) }))
+        return Pipeline.make("words", {}, (p) => {
+          const { documents } = p.add(source, { params: { generation } })
+          const { n } = p.add(factor, { params: { value: 2 } })
+          return p.add(split, { inputs: { documents, factor: n }, params: { times: 1 } })
+        })
+      }
+      const ids = Array.from({ length: 200 }, (_, id) => id)
+      const first = yield* start(path.join(root, "one"), words(1, ids))
+      const { made } = first.report.stages[2]!.batches!
+      const two = path.join(root, "two")
+      assert.deepStrictEqual(ran((yield* start(two, words(1, ids))).report), [])
+      const edited = yield* start(two, words(2, ids.toSpliced(100, 0, 1000)))
+      assert.deepStrictEqual(ran(edited.report), ["source", "split"])
+      const batches = edited.report.stages[2]!.batches!
+      assert.isAtMost(batches.made, 6)
+      assert.isAtLeast(batches.reused, made - 6)
+      const alone = yield* start(path.join(root, "three"), words(2, ids.toSpliced(100, 0, 1000)))
+      assert.deepStrictEqual(alone.report.outputs, edited.report.outputs)
     })
   )
 
