@@ -18,6 +18,27 @@ export const permutation = (n: number, seed: number, epoch: number): Int32Array 
 }
 
 /**
+ * Element `index` of a random order of 0 to n - 1 that is computed and not stored: a Feistel network of four rounds over the next power of four,
+ * walked until it falls below n (Black & Rogaway 2002).
+ */
+export const shuffled = (n: number, seed: number, epoch: number, index: number): number => {
+  let half = 1
+  while (4 ** half < n) half++
+  const size = 2 ** half
+  let value = index
+  do {
+    let [left, right] = [Math.floor(value / size), value % size]
+    for (let round = 0; round < 4; round++) {
+      const mixed = (left + philox([seed >>> 0, 0xfe15], [epoch, round, right, 0])[0]!) % size
+      left = right
+      right = mixed
+    }
+    value = left * size + right
+  } while (value >= n)
+  return value
+}
+
+/**
  * Row indices of update `step` (from 0), `batch` at a time; each epoch has an order of its own and drops its remainder. The order of the
  * newest epoch asked for is kept.
  */

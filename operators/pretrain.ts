@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { type Batch, targetCount } from "../src/engine/batch.ts"
+import { targetCount } from "../src/engine/batch.ts"
 import { initializeInTurns } from "../src/engine/model.ts"
 import * as Session from "../src/engine/session.ts"
 import * as Operator from "../src/operator/operator.ts"
@@ -18,7 +18,10 @@ import * as Pace from "./pace.ts"
 import { PositiveInt, parameter } from "./parameter.ts"
 import { ReportPort } from "./report.ts"
 import { TokenSequence } from "./rows.ts"
-import { TokenizerPort } from "./tokenizer/port.ts"
+import { TokenShardsPort } from "./token-shards.ts"
+import type { TokenSource } from "./token-source.ts"
+import * as Source from "./token-source.ts"
+import { type Tokenizer, TokenizerPort } from "./tokenizer/port.ts"
 import { makeStopper, makeTrainer, recomputing, trainingParams } from "./training.ts"
 import * as Windows from "./windows.ts"
 
@@ -29,6 +32,11 @@ export const PretrainParams = Schema.Struct({
   ...architectureParams,
   batch: parameter(PositiveInt, 16, "windows an update"),
   steps: parameter(PositiveInt, 1000, "updates"),
+  order: parameter(
+    Schema.Literals(["random", "shuffled"]),
+    "random",
+    "windows at random places, drawn with replacement; or each window of the text once an epoch, shuffled"
+  ),
   ...trainingParams({ learningRate: 2e-3, warmup: 50, final: 0.1 }),
   documents: parameter(
     Schema.Literals(["joined", "apart"]),
@@ -48,11 +56,105 @@ export const PretrainParams = Schema.Struct({
   ),
   seed: parameter(Schema.Int, 1, "of the initial weights and the order of the data")
 })
+export type PretrainParams = typeof PretrainParams.Type
+
+const trainOn = Effect.fnUntraced(function* (
+  operator: string,
+  sources: { readonly train: TokenSource; readonly validation: TokenSource },
+  tokenizer: Tokenizer,
+  params: PretrainParams
+) {
+  const stage = yield* Stage
+  const { train, validation } = sources
+  const config = configOf(params, tokenizer.vocabularySize)
+  for (const [name, { count }] of Object.entries(sources)) {
+    if (count > params.context) continue
+    const message = `${count} tokens are too few for one window of ${params.context}: give more text or a shorter context`
+    return yield* new Operator.OperatorError({ operator, place: name, message })
+  }
+
+  const saved = yield* stage.resume(CheckpointPort)
+  const start = Option.isSome(saved) ? saved.value : undefined
+  const weights = start?.value.weights ?? (yield* initializeInTurns(config, params.seed))
+  const session = yield* Session.make(weights, {
+    state: start?.value.optimizer,
+    precision: params.precision,
+    recompute: recomputing(params),
+    own: start === undefined
+  })
+  const limit = params.validationWindows === 0 ? Number.POSITIVE_INFINITY : params.validationWindows
+  const { endOfText } = tokenizer.special
+  const windowsAt = (source: TokenSource, starts: ReadonlyArray<number>) =>
+    Effect.map(Source.windowsAt(source, starts, params.context), (batch) =>
+      params.documents === "apart" ? Windows.byDocument(batch, endOfText) : batch
+    )
+  const measured = Windows.consecutiveStarts(validation.count, params.batch, params.context, limit)
+  const validate = Effect.gen(function* () {
+    let sum = 0
+    let count = 0
+    for (const starts of measured) {
+      const batch = yield* windowsAt(validation, starts)
+      const { logProbability } = yield* session.statistics(batch, { language: true, scalar: false, temperature: 1 })
+      for (const value of logProbability) sum -= value
+      count += targetCount(batch)
+    }
+    return sum / count
+  })
+
+  const first = start?.step ?? 0
+  const state = start?.value.state ?? {}
+  const before = state["validationLossBefore"] ?? (yield* validate)
+  const trainer = makeTrainer(session, params, params.steps, state)
+  const stopper = makeStopper(params.patience, state)
+  const checkpoint = Effect.gen(function* () {
+    const value: Checkpoint = {
+      weights: yield* session.weights,
+      tokenizer,
+      optimizer: yield* session.optimizerState,
+      state: { validationLossBefore: before, ...trainer.state(), ...stopper.state() }
+    }
+    return value
+  })
+  const pace = yield* Pace.make(first, params.steps, params.batch * params.context, yield* Pace.useOf(config))
+  for (let step = first; step < params.steps; step++) {
+    const starts = Source.startsOf(params.order, train.count, params.batch, params.context, params.seed, step)
+    const batch = yield* windowsAt(train, starts)
+    const metrics = yield* trainer.update(batch, step)
+    yield* Pace.refuseDivergence(stage.name, step + 1, metrics.loss)
+    yield* pace.done(step + 1, metrics)
+    if (step + 1 === params.steps) break
+    if (params.validateEvery > 0 && (step + 1) % params.validateEvery === 0) {
+      const validationLoss = yield* validate
+      yield* stage.report({ step: step + 1, steps: params.steps, metrics: { validationLoss } })
+      if (stopper.isOver(validationLoss)) break
+    }
+    if (yield* pace.due) yield* stage.save(CheckpointPort, { step: step + 1, value: yield* checkpoint })
+  }
+
+  const after = yield* validate
+  const bitsPerByte = (loss: number) => ((loss / Math.LN2) * validation.count) / validation.bytes
+  const entropy = yield* Source.unigramEntropy(train, config.vocabulary)
+  yield* stage.report({ metrics: { validationLoss: after, validationLossBefore: before, unigramEntropy: entropy } })
+  const unit = "nats/token"
+  return {
+    checkpoint: { weights: yield* session.weights, tokenizer },
+    report: {
+      title: "Pretraining",
+      figures: [
+        { name: "validation loss before", value: before, unit },
+        { name: "validation loss after", value: after, unit },
+        { name: "validation bits per byte before", value: bitsPerByte(before), unit: "bits/byte" },
+        { name: "validation bits per byte after", value: bitsPerByte(after), unit: "bits/byte" },
+        { name: "unigram entropy of the corpus", value: entropy, unit, note: "the best that ignores context can do" }
+      ],
+      samples: []
+    }
+  }
+}, Effect.scoped)
 
 /**
  * Trains with AdamW (nanoGPT's settings), by default warm-up and cosine, on windows drawn at random. A spike guard, an early stop and micro-batches
- * are there to be asked for. Figures: validation loss before and after (nats a
- * token, bits a byte) beside the unigram entropy of the corpus.
+ * are there to be asked for. Figures: validation loss before and after (nats a token, bits a byte) beside the unigram entropy of the corpus.
  */
 export const pretrain = Operator.make("pretrain", {
   description: "Pretrains a GPT on token sequences",
@@ -61,92 +163,18 @@ export const pretrain = Operator.make("pretrain", {
   outputs: { checkpoint: CheckpointPort, report: ReportPort },
   usesDevice: true,
   run: Effect.fnUntraced(function* ({ inputs, params }) {
-    const stage = yield* Stage
-    const { tokenizer } = inputs
-    const config = configOf(params, tokenizer.vocabularySize)
-    const train = yield* Windows.read(inputs.train)
-    const validation = yield* Windows.read(inputs.validation)
-    for (const [name, stream] of Object.entries({ train, validation })) {
-      if (stream.tokens.length <= params.context) {
-        return yield* new Operator.OperatorError({
-          operator: "pretrain",
-          place: name,
-          message: `${stream.tokens.length} tokens are too few for one window of ${params.context}: give more text or a shorter context`
-        })
-      }
-    }
+    const train = Source.ofStream(yield* Windows.read(inputs.train))
+    const validation = Source.ofStream(yield* Windows.read(inputs.validation))
+    return yield* trainOn("pretrain", { train, validation }, inputs.tokenizer, params)
+  })
+})
 
-    const saved = yield* stage.resume(CheckpointPort)
-    const start = Option.isSome(saved) ? saved.value : undefined
-    const weights = start?.value.weights ?? (yield* initializeInTurns(config, params.seed))
-    const session = yield* Session.make(weights, {
-      state: start?.value.optimizer,
-      precision: params.precision,
-      recompute: recomputing(params),
-      own: start === undefined
-    })
-    const limit = params.validationWindows === 0 ? Number.POSITIVE_INFINITY : params.validationWindows
-    const { endOfText } = tokenizer.special
-    const separated = (batch: Batch) => (params.documents === "apart" ? Windows.byDocument(batch, endOfText) : batch)
-    const windows = Windows.consecutive(validation.tokens, params.batch, params.context, limit).map(separated)
-    const validate = Effect.gen(function* () {
-      let sum = 0
-      let count = 0
-      for (const batch of windows) {
-        const { logProbability } = yield* session.statistics(batch, { language: true, scalar: false, temperature: 1 })
-        for (const value of logProbability) sum -= value
-        count += targetCount(batch)
-      }
-      return sum / count
-    })
-
-    const first = start?.step ?? 0
-    const state = start?.value.state ?? {}
-    const before = state["validationLossBefore"] ?? (yield* validate)
-    const trainer = makeTrainer(session, params, params.steps, state)
-    const stopper = makeStopper(params.patience, state)
-    const checkpoint = Effect.gen(function* () {
-      const value: Checkpoint = {
-        weights: yield* session.weights,
-        tokenizer,
-        optimizer: yield* session.optimizerState,
-        state: { validationLossBefore: before, ...trainer.state(), ...stopper.state() }
-      }
-      return value
-    })
-    const pace = yield* Pace.make(first, params.steps, params.batch * params.context, yield* Pace.useOf(config))
-    for (let step = first; step < params.steps; step++) {
-      const batch = separated(Windows.random(train.tokens, params.batch, params.context, params.seed, step))
-      const metrics = yield* trainer.update(batch, step)
-      yield* Pace.refuseDivergence(stage.name, step + 1, metrics.loss)
-      yield* pace.done(step + 1, metrics)
-      if (step + 1 === params.steps) break
-      if (params.validateEvery > 0 && (step + 1) % params.validateEvery === 0) {
-        const validationLoss = yield* validate
-        yield* stage.report({ step: step + 1, steps: params.steps, metrics: { validationLoss } })
-        if (stopper.isOver(validationLoss)) break
-      }
-      if (yield* pace.due) yield* stage.save(CheckpointPort, { step: step + 1, value: yield* checkpoint })
-    }
-
-    const after = yield* validate
-    const bitsPerByte = (loss: number) => ((loss / Math.LN2) * validation.tokens.length) / validation.bytes
-    const entropy = Windows.unigramEntropy(train.tokens, config.vocabulary)
-    yield* stage.report({ metrics: { validationLoss: after, validationLossBefore: before, unigramEntropy: entropy } })
-    const unit = "nats/token"
-    return {
-      checkpoint: { weights: yield* session.weights, tokenizer },
-      report: {
-        title: "Pretraining",
-        figures: [
-          { name: "validation loss before", value: before, unit },
-          { name: "validation loss after", value: after, unit },
-          { name: "validation bits per byte before", value: bitsPerByte(before), unit: "bits/byte" },
-          { name: "validation bits per byte after", value: bitsPerByte(after), unit: "bits/byte" },
-          { name: "unigram entropy of the corpus", value: entropy, unit, note: "the best that ignores context can do" }
-        ],
-        samples: []
-      }
-    }
-  }, Effect.scoped)
+/** The same from shards on disk (`shardTokens`): a window's tokens are read when it is trained on, so the text may be larger than memory. */
+export const pretrainShards = Operator.make("pretrain-shards", {
+  description: "Pretrains a GPT on tokens in shards on disk",
+  params: PretrainParams,
+  inputs: { train: TokenShardsPort, validation: TokenShardsPort, tokenizer: TokenizerPort },
+  outputs: { checkpoint: CheckpointPort, report: ReportPort },
+  usesDevice: true,
+  run: ({ inputs: { tokenizer, ...sources }, params }) => trainOn("pretrain-shards", sources, tokenizer, params)
 })

@@ -66,34 +66,34 @@ export const byDocument = (batch: Batch, end: number): Batch => {
   return { ...batch, starts }
 }
 
-/** `batch` windows at random places, a function of seed and step alone: the cursor of the data is the step. */
-export const random = (tokens: Int32Array, batch: number, length: number, seed: number, step: number): Batch => {
-  const room = tokens.length - length
-  const starts = Array.from({ length: batch }, (_, b) => {
+/** Places of `batch` windows at random, a function of seed and step alone: the cursor of the data is the step. */
+export const randomStarts = (
+  count: number,
+  batch: number,
+  length: number,
+  seed: number,
+  step: number
+): ReadonlyArray<number> => {
+  const room = count - length
+  return Array.from({ length: batch }, (_, b) => {
     const [high, low] = philox([seed >>> 0, 0xda7a], [step, b, 0, 0])
     return Number(((BigInt(high!) << 32n) | BigInt(low!)) % BigInt(room))
   })
-  return windows(tokens, starts, length)
 }
 
-/** Windows one after the other from the start, at most `limit` of them, `batch` at a time. */
-export const consecutive = (tokens: Int32Array, batch: number, length: number, limit: number): ReadonlyArray<Batch> => {
-  const count = Math.min(limit, Math.floor((tokens.length - 1) / length))
-  const batches: Array<Batch> = []
-  for (let first = 0; first < count; first += batch) {
-    const starts = Array.from({ length: Math.min(batch, count - first) }, (_, i) => (first + i) * length)
-    batches.push(windows(tokens, starts, length))
-  }
-  return batches
-}
+/** Windows at those places. */
+export const random = (tokens: Int32Array, batch: number, length: number, seed: number, step: number): Batch =>
+  windows(tokens, randomStarts(tokens.length, batch, length, seed, step), length)
 
-/** Entropy of the token distribution of a stream, in nats: the loss of the best predictor that ignores context. */
-export const unigramEntropy = (tokens: Int32Array, vocabulary: number): number => {
-  const counts = new Float64Array(vocabulary)
-  for (const token of tokens) counts[token]!++
-  let entropy = 0
-  for (const count of counts) {
-    if (count > 0) entropy -= (count / tokens.length) * Math.log(count / tokens.length)
-  }
-  return entropy
+/** Places of windows one after the other from the start, at most `limit` of them, `batch` at a time. */
+export const consecutiveStarts = (
+  count: number,
+  batch: number,
+  length: number,
+  limit: number
+): ReadonlyArray<ReadonlyArray<number>> => {
+  const all = Math.min(limit, Math.floor((count - 1) / length))
+  return Array.from({ length: Math.ceil(all / batch) }, (_, part) =>
+    Array.from({ length: Math.min(batch, all - part * batch) }, (_, i) => (part * batch + i) * length)
+  )
 }

@@ -58,8 +58,9 @@ const attempt = (
   )
 }
 
-/** The metrics last reported, but for the one that is a time. */
-const withoutSpeed = ({ tokensPerSecond: _, ...metrics }: { readonly [name: string]: number }) => metrics
+/** The metrics last reported, but for those that are a time. */
+const withoutSpeed = ({ mfu: _use, tokensPerSecond: _speed, ...metrics }: { readonly [name: string]: number }) =>
+  metrics
 
 let keys = 0
 
