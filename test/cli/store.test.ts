@@ -52,7 +52,8 @@ describe("commands that care for a store", () => {
       dryRun: false,
       roots: [{ run, pipeline: "counting", why: "pinned" }],
       kept: before,
-      removed: []
+      removed: [],
+      batches: 0
     })
     await json("pin", run, "--remove")
     const said = await folder.start(["gc", "--keep", "0", "--grace", "0s"])
