@@ -14,6 +14,7 @@ import { CheckpointPort } from "./checkpoint.ts"
 import { PositiveInt, parameter } from "./parameter.ts"
 import { ReportPort } from "./report.ts"
 import { TokenSequence } from "./rows.ts"
+import * as Source from "./token-source.ts"
 import * as Windows from "./windows.ts"
 
 /**
@@ -45,7 +46,9 @@ export const perplexity = Operator.make("perplexity", {
     const limit = params.windows === 0 ? Number.POSITIVE_INFINITY : params.windows
     let total = 0
     let count = 0
-    for (const batch of Windows.consecutive(text.tokens, params.batch, context, limit)) {
+    const source = Source.ofStream(text)
+    for (const starts of Windows.consecutiveStarts(source.count, params.batch, context, limit)) {
+      const batch = yield* Source.windowsAt(source, starts, context)
       const { logProbability } = yield* session.statistics(batch, { language: true, scalar: false, temperature: 1 })
       for (const value of logProbability) total -= value
       count += targetCount(batch)
