@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import * as Operator from "../src/operator/operator.ts"
 import { CheckpointPort } from "./checkpoint.ts"
 import * as Import from "./huggingface/import.ts"
+import { TokenizerPort } from "./tokenizer/port.ts"
 
 const wanted = /^(config\.json|tokenizer\.json|model\.safetensors\.index\.json|model(-\d+-of-\d+)?\.safetensors)$/
 
@@ -26,7 +27,7 @@ export const importCheckpoint = Operator.make("import-checkpoint", {
     })
   }),
   inputs: {},
-  outputs: { checkpoint: CheckpointPort },
+  outputs: { checkpoint: CheckpointPort, tokenizer: TokenizerPort },
   sources: ({ folder }) =>
     Effect.tryPromise({
       try: async () => {
@@ -41,5 +42,8 @@ export const importCheckpoint = Operator.make("import-checkpoint", {
         })
     }),
   run: ({ sources }) =>
-    Effect.map(Import.read(new Map(sources.map(({ name, path }) => [name, path]))), (checkpoint) => ({ checkpoint }))
+    Effect.map(Import.read(new Map(sources.map(({ name, path }) => [name, path]))), (checkpoint) => ({
+      checkpoint,
+      tokenizer: checkpoint.tokenizer
+    }))
 })

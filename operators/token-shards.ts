@@ -50,7 +50,10 @@ const readBytes = async (file: FileHandle, at: number, count: number) => {
   return bytes
 }
 
-/** Reads files at any place; a file stays open while it is used. */
+/**
+ * Reads files at any place.
+ * ptmflow-allow file: blobs of an artifact, by their digests
+ */
 const reader = (paths: ReadonlyArray<string>, meta: typeof Meta.Type, place: string): TokenSource["read"] => {
   const { shardTokens, width } = meta
   const attempt = <A>(file: string, promise: () => Promise<A>) =>

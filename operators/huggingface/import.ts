@@ -29,6 +29,10 @@ const needed = Effect.fnUntraced(function* (files: Files, name: string) {
   return path
 })
 
+/**
+ * The text of a file.
+ * ptmflow-allow file: a source of the stage, or a blob of an artifact
+ */
 const text = Effect.fnUntraced(function* (files: Files, name: string) {
   const path = yield* needed(files, name)
   return yield* Effect.tryPromise({ try: () => readFile(path, "utf8"), catch: (cause) => fail(name, String(cause)) })

@@ -21,7 +21,10 @@ export interface TensorFile {
 /** So many bytes are read at a time, if a row is not longer. */
 const PIECE = 4 * 1024 * 1024
 
-/** Opens a file until the scope ends. `name` is what errors call it. */
+/**
+ * Opens a file until the scope ends. `name` is what errors call it.
+ * ptmflow-allow file: a source of the stage, or a blob of an artifact
+ */
 export const open = Effect.fnUntraced(function* (
   path: string,
   name: string

@@ -102,7 +102,8 @@ export const pad = (
 ): Batch => {
   const multiple = options.multiple ?? 16
   const longest = sequences.reduce((n, s) => Math.max(n, s.tokens.length), 1)
-  const length = options.length ?? Math.ceil(longest / multiple) * multiple
+  const rounded = Math.max(longest, Math.min(Math.ceil(longest / multiple) * multiple, options.context ?? Infinity))
+  const length = options.length ?? rounded
   const batch = options.batch ?? sequences.length
   const tokens = new Int32Array(batch * length)
   const targets = new Int32Array(batch * length).fill(-1)

@@ -26,6 +26,14 @@ const sequences = [33, 5, 20, 64, 2, 17, 9, 31, 12].map((n, i) => ({
   from: 1 + (i % 2)
 }))
 
+describe("padding", () => {
+  it("rounds up, but not beyond the context; what is longer than that keeps its length", () => {
+    const lengthOf = (n: number, context?: number) =>
+      pad([{ tokens: new Int32Array(n), from: 1 }], context === undefined ? {} : { context }).length
+    assert.deepStrictEqual([lengthOf(17), lengthOf(17, 24), lengthOf(16, 24), lengthOf(30, 24)], [32, 24, 16, 30])
+  })
+})
+
 describe("packing", () => {
   it("puts every sequence into one row, none beyond its length, and wastes less than half", () => {
     fc.assert(
