@@ -12,7 +12,7 @@ import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 import { openIndex } from "./artifact-index.ts"
 import { paramsOf, type RunRecord, type StageRecord } from "./record.ts"
-import { keysOf, runRecords, stageRecord } from "./records.ts"
+import { keysOf, runRecords, stageBrief, stageRecord } from "./records.ts"
 
 /** A reference that names nothing, or more than one thing; `candidates` are what could be meant. */
 export class LineageError extends Schema.TaggedError<LineageError>()("LineageError", {
@@ -103,8 +103,17 @@ export const runsAsOf = (
   return Effect.fail(new LineageError({ reference: asOf, candidates, message }))
 }
 
-const madeBy = (record: StageRecord, stage: string): ReadonlyArray<Made> =>
-  Object.entries(record.outputs).map(([port, artifact]) => ({ artifact, key: record.key, stage, port }))
+const madeBy = (key: string, outputs: StageRecord["outputs"], stage: string): ReadonlyArray<Made> =>
+  Object.entries(outputs).map(([port, artifact]) => ({ artifact, key, stage, port }))
+
+/** The names of stages that a reference may begin with: itself, and each part of it that ends before a dot. */
+const stagesIn = (reference: string): ReadonlyArray<string> => [
+  reference,
+  ...Array.from(reference.matchAll(/\./g), ({ index }) => reference.slice(0, index))
+]
+
+/** Runs whose names are listed where one is not known. */
+const LISTED = 3
 
 const nameOf = ({ artifact, port, stage }: Made): string => `${stage}.${port} (${artifact.digest.slice(0, 12)})`
 
@@ -124,25 +133,29 @@ export const resolve = Effect.fnUntraced(function* (
     const store = yield* Store
     for (const key of yield* Effect.scoped(Effect.map(openIndex(store), ({ makers }) => makers(reference)))) {
       const record = stageRecord(journal, key)
-      for (const made of record === undefined ? [] : madeBy(record, record.stage)) {
+      for (const made of record === undefined ? [] : madeBy(key, record.outputs, record.stage)) {
         if (made.artifact.digest.startsWith(reference) && wanted(made)) known.set(made.artifact.digest, made)
       }
     }
   }
-  const names = new Set<string>()
+  /** Stages and keys of the newest runs, for the names in them. */
+  const newest: Array<ReadonlyMap<string, string>> = []
+  const bindings = new Set<string>()
   for (const run of yield* runsAsOf(journal, options.asOf)) {
     if (known.size > 0) break
-    for (const [stage, key] of keysOf(journal, run)) {
-      const record = stageRecord(journal, key)
-      if (record === undefined) continue
-      const outputs = madeBy(record, stage)
-      for (const made of outputs.filter(wanted)) {
+    const called = Object.hasOwn(run.outputs, reference) ? run.outputs[reference] : undefined
+    if (run.status !== "running" && bindings.has(run.binding) && called === undefined) continue
+    bindings.add(run.binding)
+    const keys = keysOf(journal, run)
+    if (newest.length < LISTED) newest.push(keys)
+    for (const stage of new Set([...stagesIn(reference), ...(called === undefined ? [] : [called.stage])])) {
+      const key = keys.get(stage)
+      const record = key === undefined ? undefined : stageBrief(journal, key)
+      if (key === undefined || record === undefined) continue
+      for (const made of madeBy(key, record.outputs, stage).filter(wanted)) {
         const full = `${stage}.${made.port}`
-        names.add(full)
-        const called = Object.entries(run.outputs).some(
-          ([name, source]) => name === reference && source.stage === stage && source.port === made.port
-        )
-        if (full === reference || stage === reference || called) known.set(full, made)
+        const isCalled = called?.stage === stage && called.port === made.port
+        if (full === reference || stage === reference || isCalled) known.set(full, made)
       }
     }
     const exact = known.get(reference)
@@ -158,7 +171,14 @@ export const resolve = Effect.fnUntraced(function* (
       message: `${reference} may be ${candidates.join(" or ")}: say which`
     })
   }
-  const all = [...names]
+  const names = newest.flatMap((keys) =>
+    [...keys].flatMap(([stage, key]) =>
+      madeBy(key, stageBrief(journal, key)?.outputs ?? {}, stage)
+        .filter(wanted)
+        .map(({ port }) => `${stage}.${port}`)
+    )
+  )
+  const all = [...new Set(names)]
   const close = all.filter((name) => name.includes(reference) || reference.startsWith(name.split(".")[0]!))
   const candidates = (close.length > 0 ? close : all).slice(0, 20)
   return yield* new LineageError({
@@ -233,7 +253,7 @@ export const downstream = Effect.fnUntraced(function* (
         const next: Array<string> = []
         for (const key of wave.flatMap(users)) {
           const record = stageRecord(journal, key)
-          for (const each of record === undefined ? [] : madeBy(record, record.stage)) {
+          for (const each of record === undefined ? [] : madeBy(key, record.outputs, record.stage)) {
             const id = `${each.key} ${each.port}`
             if (found.has(id)) continue
             found.set(id, { ...each, operator: record!.preimage.operator.name, distance })
@@ -256,13 +276,14 @@ export const newestRun: Effect.Effect<RunStatus | undefined, StoreError, Store> 
 /** What became of a run and its stages. */
 export const runStatus = (journal: Journal, run: RunRecord): RunStatus => {
   const keys = keysOf(journal, run)
+  const made = new Set(run.ran)
   const finished = [...keys].map(([stage, key]): StageStatus => {
-    const record = stageRecord(journal, key)
-    const ran = run.ran.includes(stage) || record?.run === run.run
+    const record = stageBrief(journal, key)
+    const ran = made.has(stage) || record?.run === run.run
     return {
       stage,
       status: ran ? "ran" : "reused",
-      operator: record?.preimage.operator.name,
+      operator: record?.operator,
       message: undefined,
       key,
       seconds: record?.seconds,

@@ -78,6 +78,23 @@ export const knownResult = (journal: Journal, key: string): KnownResult | undefi
   return isKnownResult(value) ? value : undefined
 }
 
+/** Of a stage record what the state of a run shows. */
+export interface StageBrief extends KnownResult {
+  readonly run: string
+  readonly operator: string
+}
+
+/** The same as `stageRecord`, of a record of which little is needed: a run may have thousands. */
+export const stageBrief = (journal: Journal, key: string): StageBrief | undefined => {
+  const value = (journal.newest("stage", key) ?? journal.newest("uncached", key))?.value()
+  if (!isKnownResult(value)) return undefined
+  const { metrics, outputs, preimage, run, seconds } = value as KnownResult & Partial<StageRecord>
+  const operator = preimage?.operator?.name
+  return typeof run === "string" && typeof operator === "string"
+    ? { metrics, outputs, seconds, run, operator }
+    : undefined
+}
+
 /** Of all stage records, or of those after a position, oldest first, what they are found by. */
 export const stageHeads = (journal: Journal, after?: number): ReadonlyArray<StageHead> =>
   journal.all("stage", after).flatMap((entry) => {

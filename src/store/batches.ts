@@ -54,7 +54,7 @@ export const makeBatchIndex = (file: string, prepare: Effect.Effect<void, StoreE
     const start = () => {
       const database = new DatabaseSync(file, { timeout: BUSY_MS })
       try {
-        database.exec(`PRAGMA synchronous = NORMAL;
+        database.exec(`PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536;
           CREATE TABLE IF NOT EXISTS blobs(id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, bytes INTEGER NOT NULL);
           CREATE TABLE IF NOT EXISTS batches(scope BLOB, batch BLOB, blob INTEGER NOT NULL, first INTEGER NOT NULL,
             rows INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY(scope, batch)) WITHOUT ROWID;`)
