@@ -24,6 +24,9 @@ import { type Packed, pack, unpack } from "./packed.ts"
 /** Requests at once. */
 const AT_ONCE = 8
 
+/** Milliseconds of waiting for pushes after which a person is told. */
+const PATIENCE = 2_000
+
 /** Tries of a download that breaks off. */
 const RETRIES = { times: 2, schedule: Schedule.exponential("200 millis") }
 
@@ -75,6 +78,7 @@ export const sharingOf = Effect.fnUntraced(function* (store: Store["Service"]): 
   const pushed = new Map<string, Effect.Effect<void, RemoteError | StoreError>>()
   const pushing = Semaphore.makeUnsafe(4)
   const asking = Semaphore.makeUnsafe(AT_ONCE)
+  const pulling = Semaphore.makeUnsafe(AT_ONCE)
   let answered = false
   let silent = false
 
@@ -270,11 +274,16 @@ export const sharingOf = Effect.fnUntraced(function* (store: Store["Service"]): 
     known: (key) => found.get(key)?.record,
     find,
     remarks,
-    pull,
+    pull: (key) => pulling.withPermits(1)(pull(key)),
     offer,
-    settle: Effect.map(
-      Effect.suspend(() => Fiber.awaitAll(pushes)),
-      () => failures
+    settle: Effect.suspend(() =>
+      Effect.raceFirst(
+        Effect.as(Fiber.awaitAll(pushes), failures),
+        Effect.sleep(PATIENCE).pipe(
+          Effect.andThen(Effect.logInfo(`waiting until all results are pushed to ${place}`)),
+          Effect.andThen(Effect.never)
+        )
+      )
     ),
     stop: Effect.suspend(() => Fiber.interruptAll(pushes))
   }

@@ -24,7 +24,15 @@ const detach = async (...flags: ReadonlyArray<string>) => {
 }
 
 test("a run goes on when its terminal and those that watched it are gone; whoever attaches sees all of it", async () => {
-  const { detached } = await detach(...slow)
+  const { detached, pid } = await detach(...slow)
+  if (process.platform === "linux") {
+    const [, , , , group, session, terminal] = fs
+      .readFileSync(`/proc/${pid}/stat`, "utf8")
+      .replace(/\(.*\)/, "()")
+      .split(" ")
+    // A session of its own, without a terminal: what ends that of the person does not reach it.
+    expect([group, session, terminal]).toEqual([`${pid}`, `${pid}`, "0"])
+  }
   const watcher = await folder.start(["attach"], {
     onLine: (line, child) => {
       if (line.includes("running count")) child.kill("SIGKILL")

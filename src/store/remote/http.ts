@@ -11,8 +11,8 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { type RemoteContent, RemoteError, type RemoteObjects } from "./remote.ts"
 
-/** Milliseconds without a byte after which a request is given up. */
-const SILENCE_MS = 30_000
+/** Milliseconds without a byte after which a request is given up: a server may have much to flush before it answers. */
+const SILENCE_MS = 120_000
 
 /** Tries of a request that found nobody, or a server that cannot now; whoever gets tries again, for what breaks off too. */
 const RETRIES = { times: 2, schedule: Schedule.exponential("200 millis") }

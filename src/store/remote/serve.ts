@@ -52,6 +52,8 @@ export const serveRemote = Effect.fnUntraced(function* ({
       const server = createServer((request, response) => {
         Effect.runPromise(answer(request, response)).catch((cause: unknown) => end(response, 500, String(cause)))
       })
+      // Uploads take as long as they take.
+      server.requestTimeout = 0
       server.once("error", (cause) => {
         resume(Effect.fail(new RemoteError({ reason: "refused", place: `${host}:${port}`, message: cause.message })))
       })
