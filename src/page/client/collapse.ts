@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type { StageState, StageView } from "../answers.ts"
-import { familyOf } from "./family.ts"
+import { kindOf } from "./family.ts"
 
 /** Not at all; stages of one name but for its number; stages of one operator at the same depth. */
 export type Mode = "none" | "name" | "layer"
@@ -34,7 +34,7 @@ const depths = (stages: ReadonlyArray<StageView>): ReadonlyMap<string, number> =
 /** What a person sees first: all of few stages, families of many, layers of very many. */
 export const firstMode = (stages: ReadonlyArray<StageView>): Mode => {
   if (stages.length <= 40) return "none"
-  const families = new Set(stages.map(({ stage }) => familyOf(stage).name))
+  const families = new Set(stages.map(({ stage }) => kindOf(stage)))
   return families.size <= 120 ? "name" : "layer"
 }
 
@@ -43,7 +43,7 @@ export const collapse = (stages: ReadonlyArray<StageView>, mode: Mode, open: Rea
   const depth = mode === "layer" ? depths(stages) : undefined
   const nameOf = ({ operator, stage }: StageView): string => {
     if (mode === "none") return stage
-    const name = mode === "name" ? familyOf(stage).name : `${operator} @ ${depth!.get(stage)}`
+    const name = mode === "name" ? kindOf(stage) : `${operator} @ ${depth!.get(stage)}`
     return open.has(name) ? stage : name
   }
   const members = new Map<string, Array<StageView>>()

@@ -59,14 +59,29 @@ const sheetsOf = (runs: ReadonlyArray<Metrics>): ReadonlyArray<Sheet> => {
       sheet.members[at]!.push([each, round])
     }
   })
-  return [...sheets.values()].map(({ family, members, metric }) => ({
-    family,
-    metric,
-    axis: members.some((each) => each.length > 1) ? "round" : "step",
-    lines: members.flatMap((each, at) =>
-      each.length === 0 ? [] : [{ name: runs[at]!.name, tone: tones[at]!, points: pointsOf(each) }]
+  return [...sheets.values()].map(({ family, members, metric }) =>
+    aligned({
+      family,
+      metric,
+      axis: members.some((each) => each.length > 1) ? "round" : "step",
+      lines: members.flatMap((each, at) =>
+        each.length === 0 ? [] : [{ name: runs[at]!.name, tone: tones[at]!, points: pointsOf(each) }]
+      )
+    })
+  )
+}
+
+/** The value that a stage of which there is no more ended with lies where the other run's ends. */
+const aligned = ({ lines, ...sheet }: Sheet): Sheet => {
+  const ends = lines.flatMap(({ points }) => (points.length > 1 ? [points.at(-1)![0]] : []))
+  const end = ends[0]
+  if (end === undefined || sheet.axis !== "step") return { ...sheet, lines }
+  return {
+    ...sheet,
+    lines: lines.map((line) =>
+      line.points.length === 1 ? { ...line, points: [[Math.max(line.points[0]![0], end), line.points[0]![1]]] } : line
     )
-  }))
+  }
 }
 
 /** What to draw a chart of: a single value is a figure. */

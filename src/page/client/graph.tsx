@@ -72,7 +72,7 @@ const Node = (props: {
       id={`node-${node.id}`}
       class={`node tone-${node.tone}${chosen ? " chosen" : ""}${faded ? " faded" : ""}`}
       transform={`translate(${left.toFixed(1)} ${top.toFixed(1)})`}
-      tabIndex={focusable ? 0 : -1}
+      tabindex={focusable ? 0 : -1}
       aria-label={node.title}
       aria-pressed={chosen}
       data-node={node.id}
@@ -228,6 +228,42 @@ export const Graph = (props: {
   }
   const focusable = drawn.boxes.has(at) ? at : drawn.boxes.has(chosen) ? chosen : (nodes[0]?.id ?? "")
 
+  const latest = useRef(onChoose)
+  latest.current = onChoose
+  // A thousand nodes are not looked at again when only the camera moves.
+  const sheet = useMemo(
+    () => (
+      <>
+        {drawn.edges.map(({ from, path, to }) => (
+          <path
+            key={`${from}\n${to}`}
+            class={`link${from === chosen || to === chosen ? " near" : ""}${wanted === "" ? "" : " faded"}`}
+            d={path}
+            marker-end="url(#arrow)"
+          />
+        ))}
+        {nodes.map((node) => {
+          const box = drawn.boxes.get(node.id)
+          return box === undefined ? null : (
+            <Node
+              key={node.id}
+              node={node}
+              box={box}
+              chosen={node.id === chosen}
+              faded={wanted !== "" && !matches.has(node.id)}
+              focusable={node.id === focusable}
+              onChoose={() => {
+                setAt(node.id)
+                latest.current(node.id)
+              }}
+            />
+          )
+        })}
+      </>
+    ),
+    [drawn, JSON.stringify(nodes), chosen, wanted, focusable]
+  )
+
   return (
     <section class="graph" aria-label={label}>
       <div class="bar">
@@ -294,31 +330,7 @@ export const Graph = (props: {
             </marker>
           </defs>
           <g transform={`translate(${camera.x.toFixed(1)} ${camera.y.toFixed(1)}) scale(${camera.zoom.toFixed(4)})`}>
-            {drawn.edges.map(({ from, path, to }) => (
-              <path
-                key={`${from}\n${to}`}
-                class={`link${from === chosen || to === chosen ? " near" : ""}`}
-                d={path}
-                marker-end="url(#arrow)"
-              />
-            ))}
-            {nodes.map((node) => {
-              const box = drawn.boxes.get(node.id)
-              return box === undefined ? null : (
-                <Node
-                  key={node.id}
-                  node={node}
-                  box={box}
-                  chosen={node.id === chosen}
-                  faded={wanted !== "" && !matches.has(node.id)}
-                  focusable={node.id === focusable}
-                  onChoose={() => {
-                    setAt(node.id)
-                    onChoose(node.id)
-                  }}
-                />
-              )
-            })}
+            {sheet}
           </g>
         </svg>
       </div>

@@ -24,7 +24,7 @@ export interface Layout {
 export const NODE_HEIGHT = 46
 
 /** Width of a node with this text. */
-const widthOf = (label: string): number => Math.min(Math.max(label.length * 8.3 + 30, 112), 270)
+const widthOf = (label: string): number => Math.min(Math.max(label.length * 8.3 + 30, 120), 270)
 
 interface Point {
   readonly x: number

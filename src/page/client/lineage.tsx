@@ -28,7 +28,7 @@ const params = (json: unknown): ReadonlyArray<readonly [string, string]> =>
     ? Object.entries(json).map(([name, each]) => [name, value(each)] as const)
     : [["", value(json)]]
 
-const Detail = ({ node, root }: { readonly node: LineageNodeView; readonly root: string }) => (
+const Detail = ({ node, here }: { readonly node: LineageNodeView; readonly here: LineageNodeView }) => (
   <aside class="panel" aria-label={`Artifact ${node.name}`}>
     <header>
       <h2>{node.name}</h2>
@@ -39,18 +39,18 @@ const Detail = ({ node, root }: { readonly node: LineageNodeView; readonly root:
     </header>
     <p class="faint">{about(node)}</p>
     <p class="actions">
-      {node.id === root ? null : (
+      {node.id === here.id ? null : (
         <>
           <a class="button" href={href("lineage", node.id, { depth: route.value.query["depth"] })}>
             Walk here
           </a>{" "}
-          <a class="button" href={href("diff", "", { a: root, b: node.id })}>
-            Diff with {root === "" ? "it" : "the one in the middle"}
+          <a class="button" href={href("diff", "", { a: here.id, b: node.id })}>
+            Diff with {here.name}
           </a>
         </>
       )}
     </p>
-    <Ways artifact={node} except={node.id === root ? "lineage" : ""} />
+    <Ways artifact={node} except="lineage" />
     <dl>
       <dt>operator</dt>
       <dd class="code">{node.operator}</dd>
@@ -162,7 +162,7 @@ const Walk = () => {
                   </select>
                 </label>
               </Graph>
-              {node === undefined ? null : <Detail node={node} root={root} />}
+              {node === undefined ? null : <Detail node={node} here={here} />}
             </div>
           </>
         )

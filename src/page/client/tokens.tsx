@@ -49,15 +49,18 @@ export const Tokens = (props: {
 )
 
 /** What the colours mean. */
-export const Legend = ({ scale }: { readonly scale: Scale }) => (
-  <span class="legend">
-    <span class="faint">{scale.kind === "two" ? figure(-scale.most) : "0"}</span>
-    {scale.kind === "two" ? [6, 4, 2].map((step) => <i key={`m${step}`} class={`token minus-${step}`} />) : null}
-    {[0, 2, 4, 6].map((step) => (
-      <i key={step} class={`token plus-${step}`} />
-    ))}
-    <span class="faint">
-      {figure(scale.sign * scale.most)} {scale.name}
+export const Legend = ({ scale }: { readonly scale: Scale }) =>
+  scale.most === 0 ? (
+    <span class="faint">{scale.name}: all 0</span>
+  ) : (
+    <span class="legend">
+      <span class="faint">{scale.kind === "two" ? figure(-scale.most) : "0"}</span>
+      {scale.kind === "two" ? [6, 4, 2].map((step) => <i key={`m${step}`} class={`token minus-${step}`} />) : null}
+      {[0, 2, 4, 6].map((step) => (
+        <i key={step} class={`token plus-${step}`} />
+      ))}
+      <span class="faint">
+        {figure(scale.sign * scale.most)} {scale.name}
+      </span>
     </span>
-  </span>
-)
+  )

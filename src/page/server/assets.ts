@@ -8,6 +8,7 @@ import { readFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import { PageError } from "./refusal.ts"
 
 const types: { readonly [name: string]: string } = {
   "page.js": "text/javascript; charset=utf-8",
@@ -36,10 +37,21 @@ const from = (name: string): string => fileURLToPath(new URL(name, import.meta.u
 /** Answers for the page's files: these names and no others, so no path leads anywhere. */
 export const assets = Effect.gen(function* () {
   const source = existsSync(from("../client/page.tsx"))
-  const files = yield* Effect.promise(async () => {
-    if (source) return (await import("../bundle.ts")).bundle()
-    const read = Object.keys(types).map(async (name) => [name, await readFile(from(`../../../page/${name}`))] as const)
-    return new Map<string, Uint8Array>(await Promise.all(read))
+  const files = yield* Effect.tryPromise({
+    try: async () => {
+      if (source) return (await import("../bundle.ts")).bundle()
+      const read = Object.keys(types).map(
+        async (name) => [name, await readFile(from(`../../../page/${name}`))] as const
+      )
+      return new Map<string, Uint8Array>(await Promise.all(read))
+    },
+    catch: (cause) =>
+      new PageError({
+        status: 500,
+        place: "page",
+        message: `the page could not be ${source ? "bundled" : "read"}: ${cause instanceof Error ? cause.message : cause}`,
+        next: source ? "npm install, and try again." : "npm run build makes it."
+      })
   })
   return new Map([
     ["/", HttpServerResponse.text(index, { contentType: "text/html; charset=utf-8" })],

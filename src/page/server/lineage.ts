@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import { diff as diffOf } from "../../executor/diff.ts"
 import { downstream, type Made } from "../../lineage/ledger.ts"
-import type { StageRecord } from "../../lineage/record.ts"
+import { paramsOf, type StageRecord } from "../../lineage/record.ts"
 import { stageRecord } from "../../lineage/records.ts"
 import { Store } from "../../store/store.ts"
 import type { Diff, Lineage, LineageNodeView } from "../answers.ts"
@@ -32,7 +32,7 @@ const nodeOf = (record: StageRecord, port: string, distance: number): Node => {
     seconds,
     device,
     distance,
-    params: preimage.params,
+    params: paramsOf(preimage),
     metrics: Object.fromEntries(
       Object.entries(metrics).map(([name, value]) => [name, Number.isFinite(value) ? value : null])
     ),
