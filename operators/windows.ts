@@ -97,7 +97,3 @@ export const consecutiveStarts = (
     Array.from({ length: Math.min(batch, all - part * batch) }, (_, i) => (part * batch + i) * length)
   )
 }
-
-/** Windows at those places. */
-export const consecutive = (tokens: Int32Array, batch: number, length: number, limit: number): ReadonlyArray<Batch> =>
-  consecutiveStarts(tokens.length, batch, length, limit).map((starts) => windows(tokens, starts, length))

@@ -55,14 +55,19 @@ const ragged = (vocabulary: number, lengths: ReadonlyArray<number>, seed = 5) =>
   )
 
 describe("initial weights", () => {
-  it.effect("loss at the start is ln V + s^2 C / 2 (GPT-2's vocabulary and width)", () =>
+  it.effect("loss at the start is ln V + s^2 C / 2: GPT-2's vocabulary and width, and nanoGPT's for characters", () =>
     Effect.gen(function* () {
-      const config = { ...gpt2, layers: 1, heads: 12, width: 768, vocabulary: 50257, context: 64 }
-      const session = yield* Session.make(initialize(config, 1))
-      const batch = pad([{ tokens: randomTokens(64, config.vocabulary, 1), from: 1 }])
-      const { logProbability } = yield* session.statistics(batch, language)
-      const loss = -Array.from(logProbability).reduce((sum, x) => sum + x, 0) / targetCount(batch)
-      assert.closeTo(loss, 10.978, 0.08)
+      for (const [heads, width, vocabulary, expected] of [
+        [12, 768, 50257, 10.978],
+        [6, 384, 65, 4.251]
+      ] as const) {
+        const config = { ...gpt2, layers: 1, heads, width, vocabulary, context: 64 }
+        const session = yield* Session.make(initialize(config, 1))
+        const batch = pad([{ tokens: randomTokens(64, vocabulary, 1), from: 1 }])
+        const { logProbability } = yield* session.statistics(batch, language)
+        const loss = -Array.from(logProbability).reduce((sum, x) => sum + x, 0) / targetCount(batch)
+        assert.closeTo(loss, expected, 0.08)
+      }
     }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 1 })))
   )
 })
