@@ -171,6 +171,22 @@ describe("advantages", () => {
     close(tokenRewards([-0.1, -0.1, -0.1], [0, 0, 0], 1, 0.5), [0.05, 0.05, 1.05])
   })
 
+  it("the rewards of an answer sum to its score less beta times its KL", () => {
+    const [logProbability, reference] = [
+      [-0.3, -2, -0.7, -1.1],
+      [-0.5, -1.4, -0.9, -1.6]
+    ]
+    const kl = logProbability.reduce((sum, value, t) => sum + value - reference[t]!, 0)
+    const rewards = tokenRewards(logProbability, reference, 0.8, 0.15)
+    assert.closeTo(
+      rewards.reduce((sum, r) => sum + r, 0),
+      0.8 - 0.15 * kl,
+      1e-12
+    )
+    // At gamma = lambda = 1 and V = 0 the first advantage is that sum: the score reaches every token undiscounted.
+    assert.closeTo(generalisedAdvantage(rewards, [0, 0, 0, 0], 1, 1).advantages[0]!, 0.8 - 0.15 * kl, 1e-12)
+  })
+
   it("beta adapts by the published steps", () => {
     close(
       [4, 4.8, 6, 7.2, 100].map((kl) => adaptBeta(0.15, kl, 6, 10000, 512)),
@@ -228,6 +244,58 @@ describe("PPO loss", () => {
       1e-8
     )
     assert.strictEqual(result.dLogProbability[2], 0)
+  })
+
+  it("padding changes no metric, and parts of a minibatch add up to it", () => {
+    const settings = { clip: 0.2, valueClip: 0.2, valueCoefficient: 0.1, entropyCoefficient: 0.01 }
+    const statistics = { logProbability: [-0.9, -2.5, -0.4], entropy: [1, 2, 3], value: [0.4, -1, 0.2] }
+    const known = {
+      logProbability: [-1, -2, -0.5],
+      value: [0.1, 0.2, 0.3],
+      advantage: [1, -1, 0.5],
+      return: [0.3, 0.1, 1]
+    }
+    const plain = ppoLoss(statistics, { mask: [1, 1, 1], ...known }, settings)
+    const pad = (values: ReadonlyArray<number>) => [99, ...values, -50, 7]
+    const padded = ppoLoss(
+      {
+        logProbability: pad(statistics.logProbability),
+        entropy: pad(statistics.entropy),
+        value: pad(statistics.value)
+      },
+      {
+        mask: [0, 1, 1, 1, 0, 0],
+        logProbability: pad(known.logProbability),
+        value: pad(known.value),
+        advantage: pad(known.advantage),
+        return: pad(known.return)
+      },
+      settings
+    )
+    assert.deepStrictEqual(padded.metrics, plain.metrics)
+    const part = (...rows: ReadonlyArray<number>) => {
+      const take = (values: ReadonlyArray<number>) => rows.map((row) => values[row]!)
+      return ppoLoss(
+        {
+          logProbability: take(statistics.logProbability),
+          entropy: take(statistics.entropy),
+          value: take(statistics.value)
+        },
+        {
+          mask: rows.map(() => 1),
+          logProbability: take(known.logProbability),
+          value: take(known.value),
+          advantage: take(known.advantage),
+          return: take(known.return)
+        },
+        settings,
+        3
+      )
+    }
+    const [first, second] = [part(0, 1), part(2)]
+    assert.closeTo(first.loss + second.loss, plain.loss, 1e-12)
+    assert.closeTo(first.metrics.approximateKl + second.metrics.approximateKl, plain.metrics.approximateKl, 1e-12)
+    close([...first.dLogProbability, ...second.dLogProbability], [...plain.dLogProbability], 1e-12)
   })
 
   it("before any step: ratio 1, nothing clipped, KL 0", () => {
