@@ -192,16 +192,16 @@ export const openJournal = Effect.fnUntraced(function* (
     read += start
   }
 
+  /** What this process knows the index to cover. */
+  let covered = read
   const refresh = look(file, readOn)
   yield* refresh
 
-  let extended = false
-  /** Once a process, after it has written: the next ones read less. */
+  /** After a write: the next processes read less. */
   const extend = Effect.sync(() => {
-    const from = known?.covers ?? 0
-    if (index === undefined || extended || read - from < indexedFrom || !existsSync(file)) return
-    extended = true
-    extendJournalIndex(index, from, read, places)
+    if (index === undefined || read - covered < indexedFrom || !existsSync(file)) return
+    extendJournalIndex(index, covered, read, places.splice(0))
+    covered = read
   })
 
   const write = Effect.fnUntraced(function* (lines: string, flush: boolean): Effect.fn.Return<void, StoreError> {
