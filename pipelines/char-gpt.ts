@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { architectureParams } from "../operators/architecture.ts"
 import { characterTokenizer } from "../operators/character-tokenizer.ts"
 import { readDocuments } from "../operators/documents.ts"
 import { Positive, PositiveInt, parameter } from "../operators/parameter.ts"
@@ -20,6 +21,7 @@ const Params = Schema.Struct({
     description: "the text file (.txt or .md); several with commas",
     messageMissingKey: "a text file is needed: --set text=shakespeare.txt"
   }),
+  family: architectureParams.family,
   layers: parameter(PositiveInt, 4, "transformer blocks"),
   heads: parameter(PositiveInt, 4, "attention heads"),
   width: parameter(PositiveInt, 128, "width of the residual stream"),

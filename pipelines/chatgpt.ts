@@ -11,6 +11,7 @@
 import * as Schema from "effect/Schema"
 import { Ranking } from "../operators/answers.ts"
 import { answerPrompts } from "../operators/answers-report.ts"
+import { architectureParams } from "../operators/architecture.ts"
 import { cutDemonstrations } from "../operators/demonstrations.ts"
 import { readDocuments } from "../operators/documents.ts"
 import { evaluate } from "../operators/evaluate.ts"
@@ -44,8 +45,10 @@ const Params = Schema.Struct({
   maximumTokens: parameter(PositiveInt, 24, "tokens of an answer"),
   pretrain: parameter(
     Schema.Struct({
+      family: architectureParams.family,
       layers: parameter(PositiveInt, 4, "transformer blocks"),
       heads: parameter(PositiveInt, 4, "attention heads"),
+      keyHeads: architectureParams.keyHeads,
       width: parameter(PositiveInt, 128, "width of the residual stream"),
       context: parameter(PositiveInt, 96, "tokens a model can read"),
       batch: parameter(PositiveInt, 16, "windows an update"),
