@@ -41,10 +41,23 @@ export const useRun = (name: string): Asked<Live> => {
     const fail = (error: unknown) => {
       if (!signal.aborted) setState((old) => ({ value: old.value, error: error as Refused, busy: false }))
     }
+    let asking = false
+    let again = false
     const refresh = () => {
-      window.clearTimeout(timer)
-      timer = window.setTimeout(() => {
-        ask<Run>(path, { signal }).then((run) => set(() => run), fail)
+      again = asking
+      if (asking) return
+      asking = true
+      timer = window.setTimeout(async () => {
+        const began = performance.now()
+        await ask<Run>(path, { signal }).then((run) => set(() => run), fail)
+        // A large run is not asked for more of the time than it is left alone.
+        timer = window.setTimeout(
+          () => {
+            asking = false
+            if (again) refresh()
+          },
+          3 * (performance.now() - began)
+        )
       }, SETTLE)
     }
     const take = (entries: ReadonlyArray<LogEntry>) => {
@@ -63,7 +76,9 @@ export const useRun = (name: string): Asked<Live> => {
       if (entries.some(({ _tag }) => _tag === "Finished" || _tag === "Reused" || _tag === "Graph")) refresh()
     }
     const load = async (): Promise<Run> => {
-      const [run, curves] = await Promise.all([ask<Run>(path, { signal }), ask<Curves>(`${path}/curves`, { signal })])
+      // The curves first: events since then are told again, which a curve would count twice and a stage's state does not.
+      const curves = await ask<Curves>(`${path}/curves`, { signal })
+      const run = await ask<Run>(path, { signal })
       series = new Map(
         curves.series.map((each) => [seriesId(each.stage, each.metric), { ...each, points: [...each.points] }])
       )

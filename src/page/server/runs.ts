@@ -112,10 +112,10 @@ export const curves = Effect.fnUntraced(function* (name: string) {
   const series = new Map<string, Growing>()
   for (const entry of entries) collect(series, entry)
   for (const { key, metrics, stage } of runStatus(journal, record).stages) {
-    const time = key === undefined ? undefined : stageRecord(journal, key)?.time
     for (const [metric, value] of Object.entries(metrics)) {
       const id = seriesId(stage, metric)
       if (series.has(id) || !Number.isFinite(value)) continue
+      const time = key === undefined ? undefined : stageRecord(journal, key)?.time
       series.set(id, { stage, metric, points: [[null, null, value, time ?? record.time]] })
     }
   }

@@ -1,0 +1,73 @@
+/** The page from the command line: a run of one process is looked at from another. */
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { afterAll, beforeAll, expect, test } from "vitest"
+import type { Run } from "../../src/page/answers.ts"
+import { counting, Folder } from "./command-line.ts"
+
+let folder: Folder
+beforeAll(() => {
+  folder = new Folder()
+})
+afterAll(() => folder.remove())
+
+/** Starts the server; `stop` ends it as Ctrl-C does, and gives how it ended. */
+const serve = async (...flags: ReadonlyArray<string>) => {
+  const started = Promise.withResolvers<{ address: string; token: string | null; kill: () => void }>()
+  const ended = folder.start(["serve", "--port", "0", "--json", ...flags], {
+    onLine: (line, child) => started.resolve({ ...JSON.parse(line), kill: () => child.kill("SIGINT") })
+  })
+  ended.then(({ errors }) => started.reject(new Error(errors)))
+  const { address, kill, token } = await started.promise
+  const stop = () => {
+    kill()
+    return ended
+  }
+  return { address, token, stop }
+}
+
+test("a run shows while it goes on, and what is left of it when it is over", async () => {
+  const page = await serve()
+  expect(page.token).toBeNull()
+  const during: Array<Promise<Run>> = []
+  const ask = async () => (await (await fetch(`${page.address}api/runs/newest`)).json()) as Run
+  const slow = ["--set", "count.steps=12", "--set", "count.milliseconds=100"]
+  const run = await folder.start(["run", counting, "--json", ...slow], {
+    onLine: (line) => {
+      const event = JSON.parse(line) as { _tag: string; stage?: string; step?: number }
+      // The log is at most a quarter of a second behind.
+      if (event._tag === "StageProgress" && event.stage === "count" && event.step === 10) during.push(ask())
+    }
+  })
+  expect(run.code).toBe(0)
+  const then = (await Promise.all(during))[0]!
+  expect(then.state).toBe("running")
+  expect(then.detail).toHaveLength(then.stages)
+  const count = then.detail.find(({ stage }) => stage === "count")!
+  expect(count.state).toBe("running")
+  expect(count.steps).toBe(12)
+  expect(count.step).toBeGreaterThan(3)
+  expect(then.detail.find(({ stage }) => stage === "again.3")).toMatchObject({ state: "pending" })
+
+  const after = await ask()
+  expect(after.state).toBe("succeeded")
+  expect(new Set(after.detail.map(({ state }) => state))).toEqual(new Set(["ran"]))
+  const logs = () => fs.readdirSync(path.join(folder.root, ".ptmflow", "runs"))
+  expect(logs()).toEqual([after.run])
+  expect((await folder.start(["run", counting, ...slow])).code).toBe(0)
+  expect(logs(), "a run in which nothing is to be done has no log").toEqual([after.run])
+  expect((await page.stop()).code).toBe(130)
+})
+
+test("another host has a token, and a port that is taken is an error that says so", async () => {
+  const page = await serve("--host", "0.0.0.0")
+  const local = page.address.replace("0.0.0.0", "127.0.0.1")
+  expect((await fetch(`${local}api/runs`)).status).toBe(401)
+  const headers = { authorization: `Bearer ${page.token}` }
+  expect((await fetch(`${local}api/runs`, { headers })).status).toBe(200)
+  const { port } = new URL(page.address)
+  const second = await folder.start(["serve", "--host", "0.0.0.0", "--port", port])
+  expect(second.errors).toMatch(/cannot be served at 0\.0\.0\.0:\d+.*EADDRINUSE[\s\S]*--port/)
+  expect(second.code).toBe(1)
+  expect((await page.stop()).code).toBe(130)
+})
