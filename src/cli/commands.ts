@@ -67,7 +67,7 @@ const attach = Command.make(
   Command.withExamples([{ command: "ptmflow attach" }])
 )
 
-const stop = Command.make("stop", detached, (input) =>
+const stop = Command.make("stop", { ...detached, json: flags.json("Prints the run as JSON") }, (input) =>
   from(async () => (await import("./attach.ts")).stop(input))
 ).pipe(
   Command.withShortDescription("End a run that was started with --detach"),
@@ -84,6 +84,10 @@ const plan = Command.make(
     store: flags.store,
     remote: flags.remote,
     remotePolicy: flags.remotePolicy,
+    as: Flag.Literals("as", ["dot", "mermaid"]).pipe(
+      Flag.optional,
+      Flag.withDescription("Writes the graph, with what would become of each stage, for Graphviz or Mermaid")
+    ),
     json: flags.json("Prints the plan as JSON")
   },
   (input) => from(async () => (await import("./plan.ts")).plan(input))
@@ -168,6 +172,12 @@ const lineage = Command.make(
       Flag.withDescription("Shows what came from it instead"),
       Flag.withDefault(false),
       Flag.withoutNegation
+    ),
+    as: Flag.Literals("as", ["dot", "mermaid", "in-toto"]).pipe(
+      Flag.optional,
+      Flag.withDescription(
+        "Writes the tree for Graphviz or Mermaid, or where the artifact itself comes from as an in-toto statement"
+      )
     ),
     asOf: flags.asOf,
     store: flags.store,
@@ -443,7 +453,8 @@ const serveRemote = Command.make(
       Flag.withMetavar("n"),
       Flag.withDescription("The port to listen on; 0: any that is free (default 4850)"),
       Flag.withDefault(4850)
-    )
+    ),
+    json: flags.json("Prints the address as JSON")
   },
   (input) => from(async () => (await import("./remote.ts")).serve(input))
 ).pipe(
@@ -456,6 +467,25 @@ const serveRemote = Command.make(
     { command: "ptmflow serve-remote /srv/ptmflow" },
     { command: "ptmflow run train.ts --remote http://127.0.0.1:4850" }
   ])
+)
+
+const init = Command.make(
+  "init",
+  {
+    folder: Argument.String("folder").pipe(
+      Argument.withDescription("Where the project is made: a new folder, or one with none of its files (default .)"),
+      Argument.withDefault(".")
+    ),
+    json: flags.json("Prints the folder and the names of its files as JSON")
+  },
+  (input) => from(async () => (await import("./init.ts")).init(input))
+).pipe(
+  Command.withShortDescription("Write a new project that runs at once"),
+  Command.withDescription(
+    "Writes a project: package.json, tsconfig.json, a pipeline, an operator of its own, a small text, a test, a README. npm install and npm start run it. " +
+      "Nothing is replaced: where a file is in the way, it is named and nothing is written."
+  ),
+  Command.withExamples([{ command: "ptmflow init my-model" }])
 )
 
 const switchFlag = (name: string, description: string) =>
@@ -488,7 +518,8 @@ export const ptmflow = Command.make("ptmflow").pipe(
     reindex,
     serve,
     serveRemote,
-    doctor
+    doctor,
+    init
   ]),
   Command.withGlobalFlags([noColor, debug]),
   Command.withDescription(

@@ -6,9 +6,11 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { downstream, type LineageNode, resolve, upstream } from "../lineage/ledger.ts"
+import { statementOf } from "../lineage/statement.ts"
 import { layer as storeLayer } from "../store/store.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
 import { descendantLines } from "./render/descendants.ts"
+import { type Diagram, type DiagramFormat, diagramLines } from "./render/diagram.ts"
 import { lineageLines } from "./render/lineage.ts"
 
 /** Prints the tree. */
@@ -17,6 +19,7 @@ export const lineage = Effect.fnUntraced(
     readonly artifact: string
     readonly asOf: Option.Option<string>
     readonly down: boolean
+    readonly as: Option.Option<DiagramFormat | "in-toto">
     readonly store: string
     readonly json: boolean
   }) {
@@ -29,12 +32,42 @@ export const lineage = Effect.fnUntraced(
         : printLines(descendantLines(made, descendants, view))
     }
     const node = yield* upstream(made)
+    const format = Option.getOrUndefined(input.as)
+    if (format === "in-toto") return yield* printJson(statementOf(node))
+    if (format !== undefined) return yield* printLines(diagramLines(format, diagramOf(node)))
     yield* input.json ? printJson(flat(node)) : printLines(lineageLines(node, view))
   },
   (effect, { store }) => Effect.provide(effect, storeLayer(store))
 )
 
 const idOf = ({ key, port }: LineageNode): string => `${key}.${port}`
+
+/** More files than this of one stage are one node. */
+const manyFiles = 4
+
+/** The artifacts of the tree, what each came from, and the files that were read. */
+const diagramOf = (root: LineageNode): Diagram => {
+  const { nodes } = flat(root)
+  const files = nodes.flatMap(({ id, sources }) =>
+    sources.length > manyFiles
+      ? [{ id: `files of ${id}`, to: id, lines: [`${sources.length} files`] }]
+      : sources.map(({ digest, name }) => ({ id: digest, to: id, lines: [name, digest.slice(0, 12)] }))
+  )
+  return {
+    nodes: [
+      ...nodes.map(({ artifact, id, operator, port, stage }) => ({
+        id,
+        lines: [`${stage}.${port}`, operator, `${artifact.kind} ${artifact.digest.slice(0, 12)}`],
+        mark: id === idOf(root) ? ("due" as const) : ("plain" as const)
+      })),
+      ...new Map(files.map(({ id, lines }) => [id, { id, lines, mark: "file" as const }])).values()
+    ],
+    edges: [
+      ...nodes.flatMap(({ id, inputs }) => Object.entries(inputs).map(([label, from]) => ({ from, to: id, label }))),
+      ...files.map(({ id, to }) => ({ from: id, to, label: "" }))
+    ]
+  }
+}
 
 /** Every node once, by its id, the root first: as nested objects a loop of n rounds would be written 2^n times. */
 const flat = (root: LineageNode) => {

@@ -4,12 +4,15 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Executor from "../executor/plan.ts"
+import type { Graph } from "../pipeline/graph.ts"
 import { layer as storeLayer } from "../store/store.ts"
 import { withDevice } from "./device.ts"
 import { loadGraph } from "./load.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
 import { withRemote } from "./remote.ts"
+import type { Diagram, DiagramFormat } from "./render/diagram.ts"
 import { planLines } from "./render/plan.ts"
 import type { RunInput } from "./run.ts"
 
@@ -17,10 +20,27 @@ import type { RunInput } from "./run.ts"
 export const due = 2
 
 /** Prints the plan. */
-export const plan = Effect.fnUntraced(function* (input: RunInput) {
+export const plan = Effect.fnUntraced(function* (input: RunInput & { readonly as?: Option.Option<DiagramFormat> }) {
   const graph = yield* loadGraph(input.pipeline, input.set)
   const planned = withRemote(input, withDevice(graph, input, Executor.plan(graph)))
   const found = yield* Effect.provide(planned, storeLayer(input.store))
-  yield* input.json ? printJson(found) : printLines(planLines(graph, found, viewOf(process.stdout)))
+  const format = Option.getOrUndefined(input.as ?? Option.none())
+  if (format !== undefined) {
+    const { diagramLines } = yield* Effect.promise(() => import("./render/diagram.ts"))
+    yield* printLines(diagramLines(format, diagramOf(graph, found)))
+  } else yield* input.json ? printJson(found) : printLines(planLines(graph, found, viewOf(process.stdout)))
   if (found.stages.some(({ action }) => action !== "reuse")) process.exitCode = due
+})
+
+const marks = { reuse: "plain", run: "due", maybe: "maybe" } as const
+
+const diagramOf = (graph: Graph<unknown>, { stages }: Executor.Plan): Diagram => ({
+  nodes: stages.map(({ action, operator, stage }) => ({
+    id: stage,
+    lines: operator === stage ? [stage] : [stage, operator],
+    mark: marks[action]
+  })),
+  edges: graph.stages.flatMap(({ inputs, name }) =>
+    Object.entries(inputs).map(([label, from]) => ({ from: from.stage, to: name, label }))
+  )
 })

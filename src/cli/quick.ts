@@ -13,7 +13,7 @@ import type { RunInput } from "./run.ts"
 /** A command that was understood. */
 export interface Quick {
   readonly command: "run" | "plan"
-  readonly input: RunInput
+  readonly input: RunInput & { readonly as?: Option.Option<never> }
 }
 
 /** The command that the arguments are, or undefined if the parser has to look at them. */
@@ -48,5 +48,6 @@ export const quick = ([command, ...rest]: ReadonlyArray<string>): Quick | undefi
   if (pipeline === undefined) return undefined
   const elsewhere = { remote: Option.none(), remotePolicy: "normal" } as const
   const device = { device: "auto", threads: Option.none() } as const
-  return { command, input: { pipeline, set, store: store ?? ".ptmflow", json, ...device, ...elsewhere } }
+  const input = { pipeline, set, store: store ?? ".ptmflow", json, ...device, ...elsewhere }
+  return { command, input: command === "plan" ? { ...input, as: Option.none() } : input }
 }
