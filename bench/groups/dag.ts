@@ -234,6 +234,6 @@ export const dag: Group = {
   name: "dag",
   description:
     "bringing a graph of tiny stages up to date, start of the process included, against build and pipeline tools",
-  byDefault: true,
+  byDefault: false,
   cases: [caseOf(1000, 300), caseOf(10000, 1500)]
 }

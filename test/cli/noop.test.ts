@@ -7,6 +7,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { coneOf, dagOf } from "../../bench/dag.ts"
 import { Folder } from "./command-line.ts"
 
 const file = (name: string) => fileURLToPath(new URL(name, import.meta.url))
@@ -80,6 +81,36 @@ describe("run, where nothing changed (row 40)", () => {
       )
     })
   }
+
+  it("one changed leaf costs its cone and no more", async () => {
+    const dag = dagOf(100)
+    const leaf = "s0-3"
+    fs.writeFileSync(path.join(folders.get(100)!.root, "src", `${leaf}.txt`), "changed")
+    const args = ["run", pipeline, "--set", "folder=src", "--set", "stages=100", "--json"]
+    const ended = await folders.get(100)!.start(args)
+    const finished = ended.out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { readonly _tag: string; readonly stage?: string })
+      .flatMap(({ _tag, stage }) => (_tag === "StageFinished" ? [stage!] : []))
+    const cone = coneOf(dag, leaf)
+    assert.deepStrictEqual(finished.toSorted(), cone.toSorted())
+    assert.isBelow(cone.length, 80)
+
+    // By another way than `coneOf` goes: what a stage depends on, up to the leaves.
+    const byName = new Map(dag.map((stage) => [stage.name, stage]))
+    const leaves = (name: string): ReadonlyArray<string> => {
+      const { parents } = byName.get(name)!
+      return parents.length === 0 ? [name] : parents.flatMap(leaves)
+    }
+    const reached = dag.flatMap(({ name }) => (leaves(name).includes(leaf) ? [name] : []))
+    assert.deepStrictEqual(finished.toSorted(), reached.toSorted())
+    for (const { name, parents } of dag) {
+      const layer = Number(name.slice(1).split("-")[0])
+      assert.isTrue(layer === 0 ? parents.length === 0 : parents.length >= 1 && parents.length <= 3)
+      for (const parent of parents) assert.strictEqual(Number(parent.slice(1).split("-")[0]), layer - 1)
+    }
+  })
 
   it("adds one record", async () => {
     const records = path.join(folders.get(1000)!.root, ".ptmflow/records")
