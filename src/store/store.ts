@@ -11,6 +11,7 @@
  *       resume/<key>/<n>/   the resume point of a stage that is not finished: its blobs and `point`
  *       leases/<key>.*      which process works on a key
  *       progress/<key>      how far it is
+ *       runs/<run>          the log of a run, for those who look on (see lineage/run-log.ts); may be deleted
  *       memo                digests of files outside the store; may be deleted
  *       detached/<run>/     what a run without a terminal says (see cli/detached.ts)
  *       quarantine/         damaged blobs, kept for people to look at

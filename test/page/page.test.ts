@@ -6,6 +6,7 @@ import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { type Browser, chromium, type Page } from "playwright-core"
 import { cpu } from "../../src/device/cpu/cpu.ts"
@@ -179,6 +180,7 @@ describe("the page's answers", () => {
       [{ ...sampling, checkpoint: "documents" }, 400, "not a checkpoint"],
       [{ ...sampling, checkpoint: "nothing" }, 404, "there is no nothing"],
       [{ checkpoint: "ppo.1" }, 400, "prompt"],
+      [{ ...sampling, checkpoint: "ppo.1", prompt: "We ".repeat(100_000) }, 400, "longer than 256 KiB"],
       [{ ...sampling, checkpoint: "ppo.1", prompt: "We ".repeat(200) }, 400, "no room"]
     ] as const
     for (const [body, status, message] of refusals) {
@@ -186,6 +188,32 @@ describe("the page's answers", () => {
       assert.deepStrictEqual([answer.status, answer.body._tag], [status, "Refusal"], message)
       assert.include(answer.body.message, message)
     }
+  })
+
+  it("sample one at a time, also while the device is being opened, and go on when one that waits is given up", async () => {
+    const gate = Promise.withResolvers<void>()
+    const slow = Layer.unwrap(
+      Effect.map(
+        Effect.promise(() => gate.promise),
+        () => cpu({ threads: 1 })
+      )
+    )
+    const { address } = await inStore(serve({ host: "127.0.0.1", port: 0, device: slow }))
+    const body = JSON.stringify({ ...sampling, checkpoint: "ppo.1" })
+    const headers = { "content-type": "application/json" }
+    const send = (signal: AbortSignal | null = null) =>
+      fetch(`${address}api/sample`, { method: "POST", headers, body, signal })
+    const abort = new AbortController()
+    const both = [send(abort.signal), send(abort.signal)]
+    const refused = await Promise.race(both)
+    assert.strictEqual(refused.status, 409)
+    assert.match(((await refused.json()) as Refusal).message, /another request is sampling/)
+    abort.abort()
+    await Promise.allSettled(both)
+    gate.resolve()
+    let last = await send()
+    while (last.status === 409) last = await send()
+    assert.strictEqual(last.status, 200)
   })
 
   it("refuse what is not there, and what is out of bounds, as typed errors", async () => {

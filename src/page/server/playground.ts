@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
 import { CheckpointPort } from "../../../operators/checkpoint.ts"
 import { encoding } from "../../../operators/tokenizer/encoding.ts"
-import type { Device } from "../../device/device.ts"
+import { Device, type DeviceError } from "../../device/device.ts"
 import { generate } from "../../engine/generate.ts"
 import * as Session from "../../engine/session.ts"
 import { Store } from "../../store/store.ts"
@@ -63,11 +63,14 @@ const continueText = Effect.fnUntraced(function* (request: SampleRequest) {
   return answer
 }, Effect.scoped)
 
-/** Samples, if nobody else does. */
+/** Samples on the device that `open` gives, if nobody else does. */
 export const sample = Effect.fnUntraced(function* (
-  request: SampleRequest
-): Effect.fn.Return<Sampled, unknown, Store | Device> {
-  const answer = yield* sampling.withPermitsIfAvailable(1)(continueText(request))
+  request: SampleRequest,
+  open: Effect.Effect<Device["Service"], DeviceError>
+): Effect.fn.Return<Sampled, unknown, Store> {
+  const answer = yield* sampling.withPermitsIfAvailable(1)(
+    Effect.provideServiceEffect(continueText(request), Device, open)
+  )
   if (Option.isSome(answer)) return answer.value
   return yield* new PageError({
     status: 409,

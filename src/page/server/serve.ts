@@ -5,8 +5,10 @@
  */
 import { createServer } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as ByteSize from "effect/ByteSize"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
@@ -68,14 +70,18 @@ const filterOf = (query: URLSearchParams): Effect.Effect<Filter | undefined, Pag
 
 const decodeSample = Schema.decodeUnknownEffect(SampleRequest)
 
-const BODY_LIMIT = 256 * 1024
+/** What is posted at most. */
+const BODY_LIMIT = ByteSize.kibibytes(256)
 
-const sampleFrom = Effect.fnUntraced(function* (request: Request) {
-  if (Number(request.headers["content-length"] ?? 0) > BODY_LIMIT) {
-    return yield* new PageError({ status: 413, place: "body", message: "the request is too long", next: "" })
-  }
-  const body = yield* Effect.mapError(request.json, () => wrong("body", "the request is not JSON"))
-  return yield* sample(yield* decodeSample(body, { errors: "all" }))
+const sampleFrom = Effect.fnUntraced(function* (
+  request: Request,
+  device: Effect.Effect<Device["Service"], DeviceError>
+) {
+  const body = yield* request.json.pipe(
+    Effect.provideService(HttpIncomingMessage.MaxBodySize, BODY_LIMIT),
+    Effect.mapError(() => wrong("body", "the request is not JSON, or is longer than 256 KiB"))
+  )
+  return yield* sample(yield* decodeSample(body, { errors: "all" }), device)
 })
 
 const routes = (store: Store["Service"], device: Effect.Effect<Device["Service"], DeviceError>) => {
@@ -122,9 +128,7 @@ const routes = (store: Store["Service"], device: Effect.Effect<Device["Service"]
     get("/api/rollouts/:reference", Rollouts, (name, query) =>
       Effect.flatMap(page(query, 24, 200), ([from, limit]) => rollouts(name, from, limit))
     ),
-    HttpRouter.route("POST", "/api/sample", (request) =>
-      answer(Sampled, provide(Effect.provideServiceEffect(sampleFrom(request), Device, device)))
-    )
+    HttpRouter.route("POST", "/api/sample", (request) => answer(Sampled, provide(sampleFrom(request, device))))
   ] as const
 }
 
@@ -147,8 +151,9 @@ export const serve = Effect.fnUntraced(function* (options: {
   const store = yield* Store
   const { device, host, port } = options
   const token = isLoopback(host) ? undefined : newToken()
+  // Not given up with the request that opens it: the next one needs it too.
   const opened = yield* Effect.cached(
-    Effect.map(Layer.buildWithScope(device, scope), (context) => Context.get(context, Device))
+    Effect.uninterruptible(Effect.map(Layer.buildWithScope(device, scope), (context) => Context.get(context, Device)))
   )
   const files = yield* assets
   const app = HttpRouter.use((router) =>
