@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import { invalid, layout } from "../../src/engine/model.ts"
 import type { Checkpoint } from "../checkpoint.ts"
 import { load } from "../tokenizer/load.ts"
+import { addedTokens } from "../tokenizer/tokenizer-json.ts"
 import { HuggingFaceError, parse } from "./config.ts"
 import { isDerived, namesOf, type Part, parts, place } from "./parts.ts"
 import * as TensorFile from "./tensor-file.ts"
@@ -78,15 +79,7 @@ export const read = Effect.fnUntraced(function* (files: Files) {
   )
   const problem = invalid(config)
   if (problem !== null) return yield* fail(`config.json: ${problem.place}`, problem.message)
-  const tokenizer = yield* Effect.mapError(load(yield* text(files, "tokenizer.json")), (error) =>
-    fail(`tokenizer.json: ${error.place}`, error.message)
-  )
-  if (tokenizer.vocabularySize > config.vocabulary) {
-    return yield* fail(
-      "tokenizer.json",
-      `it has ${tokenizer.vocabularySize} tokens, the model's vocabulary (vocab_size) is ${config.vocabulary}`
-    )
-  }
+  const tokenizer = yield* readTokenizer(yield* text(files, "tokenizer.json"), config.vocabulary)
   const places = yield* weightFiles(files)
   const values = new Float32Array(layout(config).count)
   const used = new Set<string>()
@@ -101,6 +94,27 @@ export const read = Effect.fnUntraced(function* (files: Files) {
   const checkpoint: Checkpoint = { weights: { config, values }, tokenizer }
   return checkpoint
 }, Effect.scoped)
+
+/** Rows of a model's tables that no token has, as special tokens: one that is sampled is left out of the text. */
+const withUnused = (file: string, from: number, to: number): string => {
+  const json = JSON.parse(file) as { added_tokens?: ReadonlyArray<unknown> }
+  const unused = addedTokens(
+    from,
+    Array.from({ length: to - from }, (_, i) => `<|unused_${from + i}|>`)
+  )
+  return JSON.stringify({ ...json, added_tokens: [...(json.added_tokens ?? []), ...unused] })
+}
+
+const readTokenizer = Effect.fnUntraced(function* (file: string, vocabulary: number) {
+  const tokenizerOf = (json: string) =>
+    Effect.mapError(load(json), (error) => fail(`tokenizer.json: ${error.place}`, error.message))
+  const tokenizer = yield* tokenizerOf(file)
+  const { vocabularySize } = tokenizer
+  if (vocabularySize === vocabulary) return tokenizer
+  if (vocabularySize < vocabulary) return yield* tokenizerOf(withUnused(file, vocabularySize, vocabulary))
+  const message = `it has ${vocabularySize} tokens, the model's vocabulary (vocab_size) is ${vocabulary}`
+  return yield* fail("tokenizer.json", message)
+})
 
 const readPart = Effect.fnUntraced(function* (
   part: Part,
