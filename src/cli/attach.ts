@@ -15,7 +15,7 @@ import { layer as storeLayer } from "../store/store.ts"
 import { type About, filesOf, findDetached } from "./detached.ts"
 import { CommandError } from "./failure.ts"
 import { program } from "./invocation.ts"
-import { printLines } from "./output.ts"
+import { printJson, printLines } from "./output.ts"
 import * as Reporter from "./reporter.ts"
 import { showOutputs } from "./run.ts"
 
@@ -118,7 +118,7 @@ const cutOff = (about: About, errors: string) => {
 }
 
 /** Ends a detached run as Ctrl-C does: what finished is kept, and its resume points. */
-export const stop = Effect.fnUntraced(function* (input: Omit<AttachInput, "json">) {
+export const stop = Effect.fnUntraced(function* (input: AttachInput) {
   const { holder, name } = yield* findDetached(input.store, input.run)
   if (isAlive(holder) !== true) {
     const message =
@@ -127,5 +127,7 @@ export const stop = Effect.fnUntraced(function* (input: Omit<AttachInput, "json"
   }
   process.kill(holder.pid, "SIGINT")
   while (isAlive(holder) === true) yield* Effect.sleep(PAUSE)
-  yield* printLines([`${name} was stopped. What finished is kept.`])
+  yield* input.json
+    ? printJson({ run: name, stopped: true })
+    : printLines([`${name} was stopped. What finished is kept.`])
 })

@@ -5,10 +5,8 @@
  */
 import * as Effect from "effect/Effect"
 import { CheckpointPort } from "../../operators/checkpoint.ts"
-import { encoding } from "../../operators/tokenizer/encoding.ts"
-import { generate as sample } from "../engine/generate.ts"
-import * as Session from "../engine/session.ts"
-import { resolve } from "../lineage/ledger.ts"
+import { continueText } from "../results/continuation.ts"
+import { artifactOf } from "../results/results.ts"
 import { Store, layer as storeLayer } from "../store/store.ts"
 import { type DeviceInput, layer as deviceLayer } from "./device.ts"
 import { CommandError } from "./failure.ts"
@@ -37,80 +35,42 @@ const checks: ReadonlyArray<readonly [string, (input: GenerateInput) => boolean,
   ["--top-p", ({ topP }) => topP > 0 && topP <= 1, "above 0 and at most 1"]
 ]
 
-/** A checkpoint; what is there but is none is named. */
-const resolveCheckpoint = (reference: string) =>
-  Effect.catchTag(resolve(reference, { kind: "checkpoint" }), "LineageError", (error) =>
-    Effect.matchEffect(resolve(reference), {
-      onFailure: () => Effect.fail(error),
-      onSuccess: ({ artifact, port, stage }) =>
-        Effect.fail(
-          new CommandError({
-            place: reference,
-            message: `${stage}.${port} is a ${artifact.kind}, not a checkpoint`,
-            next: error.candidates.length === 0 ? "" : `Checkpoints are ${error.candidates.join(", ")}`
-          })
-        )
-    })
-  )
-
 /** Prints the continuations. */
 export const generate = Effect.fnUntraced(
   function* (input: GenerateInput) {
     for (const [flag, holds, wanted] of checks) {
       if (!holds(input)) return yield* new CommandError({ place: flag, message: `${flag} is ${wanted}`, next: "" })
     }
-    const { artifact } = yield* resolveCheckpoint(input.checkpoint)
+    const { artifact } = yield* artifactOf("checkpoint", input.checkpoint)
     const { source } = yield* Store
-    const { tokenizer, weights } = yield* CheckpointPort.decode(artifact, source)
-    const { context } = weights.config
-    const endToken = tokenizer.special.endOfText
-    const encoded = yield* Effect.mapError(
-      encoding("generate", "--prompt", () => tokenizer.encode(input.prompt)),
-      ({ message, place }) => new CommandError({ place, message: `the prompt, ${message}`, next: "" })
-    )
-    // Documents follow an end token in training, so an empty prompt is the start of one.
-    const prompt = encoded.length === 0 ? Int32Array.of(endToken) : encoded
-    const limit = Math.min(input.tokens, context - prompt.length)
-    if (limit < 1) {
-      return yield* new CommandError({
-        place: "--prompt",
-        message: `the prompt has ${prompt.length} tokens and the model reads ${context}: there is no room for an answer`,
-        next: "Shorten the prompt."
-      })
-    }
-    const session = yield* Session.make(weights)
-    const requests = Array.from({ length: input.count }, (_, index) => ({
-      prompt,
-      key: [input.seed | 0, index] as const,
-      limit
-    }))
-    const { temperature, topK, topP } = input
-    const completions = yield* sample(session, requests, { temperature, topK, topP, endToken })
-    const texts = completions.map(({ tokens }) =>
-      tokenizer.decode(tokens.at(-1) === endToken ? tokens.subarray(0, -1) : tokens)
+    const checkpoint = yield* CheckpointPort.decode(artifact, source)
+    const { completions, limit, promptTokens } = yield* Effect.catchTag(
+      continueText(checkpoint, input.prompt, input),
+      "ContinuationError",
+      ({ message, next }) => Effect.fail(new CommandError({ place: "--prompt", message, next }))
     )
     if (input.json) {
       return yield* printJson({
         checkpoint: artifact.digest,
         prompt: input.prompt,
-        promptTokens: [...prompt],
-        completions: completions.map(({ logProbabilities, tokens }, i) => ({
-          text: texts[i],
+        promptTokens: [...promptTokens],
+        completions: completions.map(({ ended, logProbabilities, text, tokens }) => ({
+          text,
           tokens: [...tokens],
           logProbabilities: [...logProbabilities],
-          ended: tokens.at(-1) === endToken
+          ended
         }))
       })
     }
     const { columns, style } = viewOf(process.stdout)
     yield* printLines(
-      texts.flatMap((text, index) => [
+      completions.flatMap(({ text }, index) => [
         ...(input.count > 1 ? [style.faint(`${index === 0 ? "" : "\n"}${index + 1} of ${input.count}`)] : []),
         ...wrap(printable(`${input.prompt}${text}`), columns)
       ])
     )
     if (limit < input.tokens) {
-      const why = `the model reads ${context} tokens, so ${limit} were generated of the ${input.tokens} asked for`
+      const why = `the model reads ${checkpoint.weights.config.context} tokens, so ${limit} were generated of the ${input.tokens} asked for`
       yield* Effect.sync(() => process.stderr.write(`${viewOf(process.stderr).style.faint(why)}\n`))
     }
   },

@@ -6,10 +6,11 @@
 
 type Environment = { readonly [name: string]: string | undefined }
 
-/** The words before a command: `ptmflow`, `npx ptmflow`, or `npm run ptmflow --` in a checkout. */
+/** The words before a command: `ptmflow`, `npx ptmflow` where a script of a project called, or `npm run ptmflow --` in a checkout. */
 export const program = (env: Environment = process.env): string => {
-  if (env["npm_package_name"] === "ptmflow" && env["npm_lifecycle_event"] !== undefined) return "npm run ptmflow --"
-  return env["npm_command"] === "exec" ? "npx ptmflow" : "ptmflow"
+  const byScript = env["npm_lifecycle_event"] !== undefined
+  if (byScript && env["npm_package_name"] === "ptmflow") return "npm run ptmflow --"
+  return byScript || env["npm_command"] === "exec" ? "npx ptmflow" : "ptmflow"
 }
 
 /** This call again, as it was typed. */

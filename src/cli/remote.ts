@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { CurrentRemote, type RemoteError, type RemotePolicy } from "../store/remote/remote.ts"
-import { printLines } from "./output.ts"
+import { printJson, printLines } from "./output.ts"
 
 /** What was typed about the remote. */
 export interface RemoteInput {
@@ -36,10 +36,11 @@ export const serve = Effect.fnUntraced(function* (input: {
   readonly folder: string
   readonly host: string
   readonly port: number
+  readonly json: boolean
 }) {
   const { serveRemote } = yield* Effect.promise(() => import("../store/remote/serve.ts"))
   const secret = token()
   const address = yield* serveRemote({ ...input, ...(secret === undefined ? {} : { token: secret }) })
-  yield* printLines([`serving ${input.folder} at ${address}`])
+  yield* input.json ? printJson({ address }) : printLines([`serving ${input.folder} at ${address}`])
   return yield* Effect.never
 }, Effect.scoped)

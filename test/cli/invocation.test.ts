@@ -20,10 +20,12 @@ test("a call is repeated as it was typed: installed, with npx, with npm start, w
 })
 
 test("other commands are called the same way, but not by a script that is only for one", () => {
-  expect([{}, start, script, { npm_command: "exec" }].map((env) => program(env))).toEqual([
+  const project = { ...start, npm_package_name: "my-model", npm_lifecycle_script: "ptmflow run pipelines/rhymes.ts" }
+  expect([{}, start, script, { npm_command: "exec" }, project].map((env) => program(env))).toEqual([
     "ptmflow",
     "npm run ptmflow --",
     "npm run ptmflow --",
+    "npx ptmflow",
     "npx ptmflow"
   ])
 })

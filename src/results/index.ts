@@ -1,0 +1,17 @@
+/**
+ * The results in a store, for scripts: `import { open } from "ptmflow/results"`, or the same as Effects in `Results` with the layer of a store.
+ *
+ * @since 0.1.0
+ */
+export { LineageError, type Made, type RunStatus, type StageStatus } from "../lineage/ledger.ts"
+export { layer, Store } from "../store/store.ts"
+export { StoreError } from "../store/storeError.ts"
+export {
+  type Continuation,
+  ContinuationError,
+  type ContinuationOptions,
+  type Continuations,
+  continueText
+} from "./continuation.ts"
+export { open } from "./open.ts"
+export * as Results from "./results.ts"
