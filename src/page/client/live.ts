@@ -86,19 +86,29 @@ export const useRun = (name: string): Asked<Live> => {
       set(() => run)
       return { ...run, next: curves.next }
     }
-    load().then((run) => {
-      if (run.state !== "running" || signal.aborted) return
+    const listen = (run: Run) => {
+      if (run.state !== "running" || signal.aborted || document.hidden) return
       source = new EventSource(`api/${path}/events?from=${run.next}`)
       source.addEventListener("message", ({ data }) => take(JSON.parse(data) as ReadonlyArray<LogEntry>))
       source.addEventListener("done", () => {
         source?.close()
         load().catch(fail)
       })
-    }, fail)
+    }
+    // A browser has few connections to one server: a page that nobody sees gives its own back.
+    const seen = () => {
+      if (document.hidden) {
+        source?.close()
+        source = undefined
+      } else if (source === undefined) load().then(listen, fail)
+    }
+    document.addEventListener("visibilitychange", seen)
+    load().then(listen, fail)
     return () => {
       abort.abort()
       source?.close()
       window.clearTimeout(timer)
+      document.removeEventListener("visibilitychange", seen)
     }
   }, [name])
   return state

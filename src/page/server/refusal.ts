@@ -47,7 +47,13 @@ export const toPageError = (error: unknown): PageError => {
   const tag = said(named, "_tag")
   const lost = said(named, "reason") === "lost" || /is not in the store/.test(said(named, "message"))
   const status =
-    tag === "LineageError" ? 404 : lost ? 410 : tag === "SchemaError" || tag === "OperatorError" ? 400 : 500
+    tag === "LineageError"
+      ? 404
+      : lost
+        ? 410
+        : ["SchemaError", "OperatorError", "ContinuationError"].includes(tag)
+          ? 400
+          : 500
   return new PageError({
     status,
     place: said(named, "reference") || said(named, "place"),
