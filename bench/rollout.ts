@@ -1,7 +1,7 @@
 /**
  * Rollout of prompts and answers of mixed lengths: one at a time, in batches that wait for their longest answer, and with slots that take the next prompt.
  *
- *     node bench/rollout.ts [model, small] [prompts, 256]
+ *     node bench/rollout.ts [model, small] [prompts, 256] [threads, all]
  */
 import * as Effect from "effect/Effect"
 import { cpu } from "../src/device/cpu/cpu.ts"
@@ -15,6 +15,7 @@ import { randomTokens } from "./ours/work.ts"
 
 const model = (process.argv[2] ?? "small") as ModelName
 const count = Number(process.argv[3] ?? 256)
+const threads = process.argv[4]
 const { vocabulary } = models[model]
 
 /** Prompts of 8 to 23 tokens; answers of 4 to 67, half of them shorter than 16. */
@@ -33,11 +34,14 @@ await Effect.gen(function* () {
     run: Effect.Effect<unknown, DeviceError | ModelError>
   ) {
     yield* run
-    const started = performance.now()
+    const [started, before] = [performance.now(), process.cpuUsage()]
     yield* run
     const tokens = made.reduce((n, { limit }) => n + limit, 0)
-    const rate = tokens / ((performance.now() - started) / 1000)
-    console.log(`${name.padEnd(44)} ${rate.toFixed(0).padStart(6)} new tokens/s`)
+    const seconds = (performance.now() - started) / 1000
+    const { system, user } = process.cpuUsage(before)
+    const rate = { wall: tokens / seconds, processor: tokens / ((system + user) / 1e6) }
+    const [wall, processor] = [rate.wall.toFixed(0).padStart(6), rate.processor.toFixed(0).padStart(6)]
+    console.log(`${name.padEnd(44)} ${wall} new tokens/s, ${processor} a second of processor time`)
     return rate
   })
   const some = requests.filter((_, i) => i % 16 === 0)
@@ -47,5 +51,12 @@ await Effect.gen(function* () {
   const parts = Array.from({ length: Math.ceil(count / 64) }, (_, i) => requests.slice(64 * i, 64 * i + 64))
   const waiting = yield* timed("batches of 64 that wait for their longest", requests, each(parts))
   const slots = yield* timed("64 slots", requests, generate(session, requests, sampling))
-  console.log(`slots: ${(slots / alone).toFixed(2)} times one at a time, ${(slots / waiting).toFixed(2)} times waiting`)
-}).pipe(Effect.scoped, Effect.provide(cpu()), Effect.runPromise)
+  for (const by of ["wall", "processor"] as const) {
+    const [one, all] = [slots[by] / alone[by], slots[by] / waiting[by]]
+    console.log(`slots, by ${by} time: ${one.toFixed(2)} times one at a time, ${all.toFixed(2)} times waiting`)
+  }
+}).pipe(
+  Effect.scoped,
+  Effect.provide(cpu(threads === undefined ? {} : { threads: Number(threads) })),
+  Effect.runPromise
+)

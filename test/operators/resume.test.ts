@@ -4,10 +4,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Demonstration, Prompt, Ranking } from "../../operators/answers.ts"
+import { dpo } from "../../operators/dpo.ts"
+import { grpo } from "../../operators/grpo.ts"
 import { SaveInterval } from "../../operators/pace.ts"
 import { ppo, ppoCriticPtx } from "../../operators/ppo.ts"
 import { pretrain } from "../../operators/pretrain.ts"
 import { trainReward } from "../../operators/reward.ts"
+import { rloo } from "../../operators/rloo.ts"
 import { rollout } from "../../operators/rollout.ts"
 import { Document } from "../../operators/rows.ts"
 import { score } from "../../operators/score.ts"
@@ -99,7 +102,7 @@ const sentence = (n: number) =>
   Array.from({ length: 12 }, (_, i) => words[(n * 7 + i * (1 + (n % 5))) % words.length]).join(" ")
 
 describe("a stage that was cut off goes on to the same bits", () => {
-  it.live("tokenizer training, pretraining, fine-tuning, reward model, rollout and PPO", () =>
+  it.live("tokenizer training, pretraining, fine-tuning, reward model, rollout, PPO, DPO, GRPO and RLOO", () =>
     Effect.gen(function* () {
       const store = yield* open(path.join(yield* newFolder, "store"))
       const put = <A>(port: Port<A>, value: A) => port.encode(value, store.sink)
@@ -162,6 +165,17 @@ describe("a stage that was cut off goes on to the same bits", () => {
       })
       const again = { policy: first["policy"]!, scored: yield* experience(first["policy"]!, 1) }
       yield* obtain(store, ppo, { ...update, minibatch: 20 }, again, [2])
+
+      yield* obtain(store, dpo, { ...judge, learningRate: 1e-3 }, { policy, reference: policy, rankings }, [1, 5])
+      const grouped = yield* obtain(
+        store,
+        rollout,
+        { ...sampling, prompts: 20, answersPerPrompt: 3 },
+        { policy, prompts }
+      )
+      const judged = { completions: grouped["completions"]!, rewardModel: reward["checkpoint"]!, reference: policy }
+      const groups = (yield* obtain(store, score, {}, judged))["scored"]!
+      for (const operator of [grpo, rloo]) yield* obtain(store, operator, update, { policy, scored: groups }, [1])
 
       const pretraining = split["train"]!
       const one = { critic: reward["checkpoint"]!, pretraining }
