@@ -198,6 +198,29 @@ const lineage = Command.make(
   ])
 )
 
+const diff = Command.make(
+  "diff",
+  {
+    first: flags.reference("first", "An artifact"),
+    second: flags.reference("second", "Another"),
+    asOf: flags.asOf,
+    store: flags.store,
+    json: flags.json("Prints the differences as JSON")
+  },
+  (input) => from(async () => (await import("./diff.ts")).diff(input))
+).pipe(
+  Command.withShortDescription("Show how two checkpoints differ"),
+  Command.withDescription(
+    "Compares two artifacts and shows the fewest differences upstream that explain why they are not the same: parameters, code, packages, files. Metrics are shown beside each other. " +
+      "With --as-of the first is looked for as of that run, so that a result is compared with what it was before.\n\n" +
+      "Exit code: 0 when they are the same, 2 when they differ, 1 on an error."
+  ),
+  Command.withExamples([
+    { command: "ptmflow diff 3f9a2c1d ppo.12" },
+    { command: "ptmflow diff policy policy --as-of 2026-11-24T05-54-44", description: "the policy then, and now" }
+  ])
+)
+
 const generate = Command.make(
   "generate",
   {
@@ -509,6 +532,7 @@ export const ptmflow = Command.make("ptmflow").pipe(
     lint,
     status,
     lineage,
+    diff,
     generate,
     show,
     exportFiles,
