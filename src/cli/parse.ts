@@ -12,6 +12,7 @@ import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { ptmflow } from "./commands.ts"
+import { completions } from "./completions.ts"
 import { printErrors, printLines, viewOf } from "./output.ts"
 import { failureLines } from "./render/failure.ts"
 import { helpLines } from "./render/help.ts"
@@ -38,7 +39,7 @@ const usageLines = (error: NonShowHelpErrors, path: ReadonlyArray<string>) => {
 
 const services = Layer.mergeAll(
   NodeServices.layer,
-  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions] }),
+  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, completions] }),
   CliOutput.layerPresenter(presenter)
 )
 
