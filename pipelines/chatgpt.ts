@@ -96,6 +96,9 @@ const Params = Schema.Struct({
 /** Where so small a model departs from `ppo`'s defaults: gradients are clipped, and whitening is over all answers of a round. */
 const small = { maxNorm: 1, whitenRewards: false, whitenOver: "batch" } as const
 
+/** Rankings that a person made. */
+export const readRankings = readTable("rankings", Ranking)
+
 export default Pipeline.make(
   "chatgpt",
   { description: "Pretraining, SFT, reward model and PPO on real English text", params: Params },
@@ -132,8 +135,7 @@ export default Pipeline.make(
 
     // Step 2: a reward model from rankings of sampled answers.
     const rankings = () => {
-      if (params.rankings !== "")
-        return p.add(readTable("rankings", Ranking), { params: { paths: params.rankings } }).rows
+      if (params.rankings !== "") return p.add(readRankings, { params: { paths: params.rankings } }).rows
       const { completions } = p.add(rollout, {
         name: "sample",
         inputs: { policy: supervised.checkpoint, prompts: cut.rankingPrompts },

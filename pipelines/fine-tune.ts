@@ -40,12 +40,15 @@ const Params = Schema.Struct({
   loraAlpha: parameter(Positive, 32, "adapters add alpha / rank times their product")
 })
 
+/** The dialogues to learn from. */
+export const readDialogues = readTable("dialogues", Dialogue)
+
 export default Pipeline.make(
   "fine-tune",
   { description: "Fine-tunes a model in Hugging Face's files on dialogues, with adapters", params: Params },
   (p, { dialogues, endToken, model, padIsEnd, template, ...training }) => {
     const base = p.add(importCheckpoint, { params: { folder: model } })
-    const { rows } = p.add(readTable("dialogues", Dialogue), { params: { paths: dialogues } })
+    const { rows } = p.add(readDialogues, { params: { paths: dialogues } })
     const { sequences } = p.add(chatSequences, {
       inputs: { dialogues: rows, tokenizer: base.tokenizer },
       params: { template, endToken, padIsEnd }
