@@ -59,12 +59,15 @@ const stateOf = { reused: "reused", ran: "ran", failed: "failed", skipped: "skip
 const settle = (journal: Journal, stages: Map<string, StageView>, status: RunStatus): void => {
   const stageOfKey = new Map(status.stages.flatMap(({ key, stage }) => (key === undefined ? [] : [[key, stage]])))
   for (const { artifacts, key, message, metrics, operator, seconds, stage, status: state } of status.stages) {
-    const record = key === undefined ? undefined : stageRecord(journal, key)
+    const logged = stages.get(stage)
+    // What the log says already is not looked for in the record, as there may be thousands.
+    const told = logged !== undefined && (state !== "ran" || logged.reasons.length > 0)
+    const record = key === undefined || told ? undefined : stageRecord(journal, key)
     const inputs = Object.entries(record?.inputs ?? {}).flatMap(([port, input]) => {
       const from = stageOfKey.get(input.key)
       return from === undefined ? [] : [[port, { stage: from, port: input.port }] as const]
     })
-    const known = stages.get(stage) ?? pending(stage, operator ?? "", Object.fromEntries(inputs))
+    const known = logged ?? pending(stage, operator ?? "", Object.fromEntries(inputs))
     stages.set(stage, {
       ...known,
       state: stateOf[state],
@@ -72,7 +75,7 @@ const settle = (journal: Journal, stages: Map<string, StageView>, status: RunSta
       seconds: seconds ?? known.seconds,
       time: state === "ran" ? (record?.time ?? known.time) : known.time,
       message: message ?? (state === "skipped" ? known.message : null),
-      reasons: state === "ran" ? (record?.reasons ?? []).map(({ message }) => message) : known.reasons,
+      reasons: state === "ran" && record !== undefined ? record.reasons.map(({ message }) => message) : known.reasons,
       metrics: { ...known.metrics, ...metrics },
       artifacts: Object.entries(artifacts).map(([port, artifact]) => artifactView(artifact, stage, key ?? "", port))
     })
