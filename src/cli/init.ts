@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import { execFile } from "node:child_process"
-import { existsSync } from "node:fs"
+import { existsSync, statSync } from "node:fs"
 import { lstat, mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import path from "node:path"
@@ -90,7 +90,7 @@ const filesOf = async (name: string): Promise<{ readonly files: Files; readonly 
 const isThere = (file: string): Promise<boolean> =>
   lstat(file).then(
     () => true,
-    (cause: NodeJS.ErrnoException) => cause.code !== "ENOENT"
+    (cause: NodeJS.ErrnoException) => cause.code !== "ENOENT" && cause.code !== "ENOTDIR"
   )
 
 /** The files of a folder that are in the way: those that would be replaced, and those where a folder is to be. */
@@ -142,6 +142,10 @@ export const init = Effect.fnUntraced(function* (input: { readonly folder: strin
           next: "Nothing was written."
         })
     })
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === false) {
+    const message = `${input.folder} is a file, not a folder`
+    return yield* new InitError({ place: input.folder, message, next: "Nothing was written: name another folder." })
+  }
   const { files: templates, tarball } = yield* attempt(() => filesOf(nameOf(folder)))
   const names = [...templates.keys(), ...(tarball === undefined ? [] : [tarball])].toSorted()
   const found = yield* attempt(() => inTheWay(folder, names))
