@@ -81,8 +81,8 @@ test("one that is killed is told of, and the next goes on from its last resume p
 
 test("stop ends it, and keeps what there is", async () => {
   const { detached } = await detach(...slow)
-  const stopped = await folder.start(["stop"])
-  expect(stopped.out).toBe(`${detached} was stopped. What finished is kept.\n`)
+  const stopped = await folder.start(["stop", "--json"])
+  expect(JSON.parse(stopped.out)).toEqual({ run: detached, stopped: true })
   const seen = await folder.start(["attach"])
   expect(seen.out).toContain("interrupted")
   expect(seen.code).toBe(130)

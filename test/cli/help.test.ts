@@ -36,7 +36,8 @@ const commands = [
   "pin",
   "fsck",
   "reindex",
-  "doctor"
+  "doctor",
+  "init"
 ]
 
 test("the first page names every command, each with a sentence", async () => {
@@ -54,4 +55,16 @@ test.each(commands)("help of %s fits in 80 columns and describes every flag", as
     expect(lines.join("\n")).toContain(`--${flag.name}`)
   }
   if (["run", "plan", "fsck", "doctor"].includes(command)) expect(lines.join(" ")).toContain("Exit code:")
+})
+
+test("every command has --json", async () => {
+  const all = (await helpOf()).subcommands!.flatMap(({ commands }) => commands.map(({ name }) => name))
+  expect(all).toEqual(expect.arrayContaining([...commands, "attach", "stop", "why", "serve", "serve-remote", "init"]))
+  for (const command of all) {
+    const { flags } = await helpOf(command)
+    expect(
+      flags.map(({ name }) => name),
+      command
+    ).toContain("json")
+  }
 })

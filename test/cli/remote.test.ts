@@ -13,12 +13,9 @@ afterAll(() => folder.remove())
 test("serve-remote, --remote and --remote-policy", async () => {
   const env = { PTMFLOW_REMOTE_TOKEN: "a secret" }
   const started = Promise.withResolvers<{ address: string; stop: () => void }>()
-  const server = folder.start(["serve-remote", "shared", "--port", "0"], {
+  const server = folder.start(["serve-remote", "shared", "--port", "0", "--json"], {
     env,
-    onLine: (line, child) => {
-      const [, address] = /^serving shared at (http:.*)$/.exec(line) ?? []
-      if (address !== undefined) started.resolve({ address, stop: () => child.kill("SIGTERM") })
-    }
+    onLine: (line, child) => started.resolve({ ...JSON.parse(line), stop: () => child.kill("SIGTERM") })
   })
   const { address, stop } = await started.promise
   const ask = (command: string, store: string, ...flags: ReadonlyArray<string>) =>
