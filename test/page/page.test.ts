@@ -468,7 +468,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
       const first = await here()
       assert.isDefined(first)
       await page.keyboard.press("ArrowRight")
-      await page.waitForFunction(`${focused} !== ${JSON.stringify(first)}`)
+      await page.locator(`[data-node]:focus:not([data-node=${JSON.stringify(first)}])`).waitFor()
       const second = await here()
       assert.isDefined(second)
       await page.keyboard.press("Enter")
@@ -476,7 +476,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
       await page.keyboard.press("/")
       await page.keyboard.type("ppo.1")
       await page.keyboard.press("Enter")
-      await page.waitForFunction(`${focused} === "ppo.1"`)
+      await page.locator('[data-node="ppo.1"]:focus').waitFor()
     }))
 
   it("shows a thousand stages put together, and each, and follows them while they run", () =>
@@ -492,7 +492,11 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
       add({ _tag: "Progress", stage: "pretrain", time, seconds: 1, step: 25, steps: 100, metrics: { loss: 3.25 } })
       await page.locator(".node.tone-running", { hasText: "25 of 100" }).waitFor()
       await page.getByLabel("Show").selectOption("none")
-      await page.waitForFunction(`document.querySelectorAll(".node").length === ${stages.length}`)
+      await page
+        .locator(".node")
+        .nth(stages.length - 1)
+        .waitFor({ state: "attached" })
+      assert.strictEqual(await page.locator(".node").count(), stages.length)
       await shot("thousand")
       await page.getByRole("link", { name: "Curves" }).last().click()
       await page.getByRole("cell", { name: "3.25" }).waitFor()
