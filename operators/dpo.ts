@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { pad } from "../src/engine/batch.ts"
+import { pad, paddedLength } from "../src/engine/batch.ts"
 import { dpoLoss } from "../src/engine/loss/dpo.ts"
 import { type AdamW, adamW } from "../src/engine/optimizer.ts"
 import { learningRate } from "../src/engine/schedule.ts"
@@ -85,8 +85,10 @@ export const dpo = Operator.make("dpo", {
       state === undefined
         ? yield* evaluate
         : { loss: state["lossBefore"]!, accuracy: state["accuracyBefore"]!, pairs: 0 }
-    const longest = prompts.reduce((n, p) => p.sequences.reduce((m, s) => Math.max(m, s.tokens.length), n), 0)
-    const length = Math.min(session.config.context, Math.ceil(longest / 16) * 16)
+    const length = paddedLength(
+      prompts.flatMap((p) => p.sequences),
+      session.config
+    )
     const answersPerPrompt = prompts.reduce((n, p) => Math.max(n, p.sequences.length), 0)
     const optimizer: AdamW = { ...adamW, beta2: 0.999, weightDecay: 0, maxNorm: params.maxNorm }
     const steps = params.epochs * Math.floor(train.length / params.batch)

@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { pad } from "../src/engine/batch.ts"
+import { pad, paddedLength } from "../src/engine/batch.ts"
 import { calibration, rankingLoss } from "../src/engine/loss/ranking.ts"
 import { parameter as parameterOf, withScalarHead } from "../src/engine/model.ts"
 import { adamW } from "../src/engine/optimizer.ts"
@@ -120,8 +120,10 @@ export const trainReward = Operator.make("reward", {
       })
     }
     const answersPerPrompt = prompts.reduce((n, p) => Math.max(n, p.sequences.length), 0)
-    const longest = prompts.reduce((n, p) => p.sequences.reduce((m, s) => Math.max(m, s.tokens.length), n), 0)
-    const length = Math.min(context, Math.ceil(longest / 16) * 16)
+    const length = paddedLength(
+      prompts.flatMap((p) => p.sequences),
+      { context }
+    )
 
     const saved = yield* stage.resume(CheckpointPort)
     const start = Option.isSome(saved) ? saved.value : undefined

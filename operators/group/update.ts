@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { type Batch, pad } from "../../src/engine/batch.ts"
+import { type Batch, pad, paddedLength } from "../../src/engine/batch.ts"
 import { type AdamW, adamW } from "../../src/engine/optimizer.ts"
 import * as Session from "../../src/engine/session.ts"
 import * as Operator from "../../src/operator/operator.ts"
@@ -91,8 +91,7 @@ export const update = Effect.fnUntraced(function* <E>(
   const point = Option.getOrUndefined(yield* stage.resume(CheckpointPort))
   const from = point?.value ?? policy
   const session = yield* Session.make(from.weights, { state: from.optimizer, precision: params.precision })
-  const longest = sequences.reduce((n, s) => Math.max(n, s.tokens.length), 0)
-  const length = Math.min(session.config.context, Math.ceil(longest / 16) * 16)
+  const length = paddedLength(sequences, session.config)
   const optimizer: AdamW = { ...adamW, beta2: 0.999, weightDecay: 0, maxNorm: params.maxNorm }
   const steps = params.epochs * Math.floor(answers.length / minibatch)
   const updates = policy.state?.["updates"] ?? 0

@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { type Batch, pad, type Sequence, targetCount } from "../../src/engine/batch.ts"
+import { type Batch, pad, paddedLength, type Sequence, targetCount } from "../../src/engine/batch.ts"
 import { adaptBeta } from "../../src/engine/loss/advantage.ts"
 import { type PpoTargets, policyLoss, ppoLoss, valueLoss } from "../../src/engine/loss/ppo.ts"
 import { withScalarHead } from "../../src/engine/model.ts"
@@ -154,8 +154,7 @@ export const update = Effect.fnUntraced(function* (operator: string, inputs: Inp
   const everyone = estimateOf(answers.map((_, i) => i))
   const known = { ...rolloutMetrics(answers, beta), ...valueMetrics(everyone, old) }
 
-  const longest = sequences.reduce((n, s) => Math.max(n, s.tokens.length), 0)
-  const length = Math.min(context, Math.ceil(longest / 16) * 16)
+  const length = paddedLength(sequences, { context })
   const optimizer: AdamW = {
     beta1: 0.9,
     beta2: params.beta2,

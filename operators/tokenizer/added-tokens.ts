@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { literally } from "./pattern.ts"
+import { inWord, literally } from "./pattern.ts"
 import type { AddedToken } from "./tokenizer-json.ts"
 
 /** Calls `piece` with each piece of the text, in order, and with its id if it is an added token. */
@@ -13,8 +13,8 @@ export type SplitAdded = (
   atStart: boolean
 ) => void
 
-const wordBefore = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u
-const wordAfter = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u
+const wordBefore = new RegExp(`[${inWord}]$`, "u")
+const wordAfter = new RegExp(`^[${inWord}]`, "u")
 
 /** Finds the tokens, the longest where several begin at one place. `contentOf` is what a token looks like in the texts that are split. */
 export const addedSplitter = (

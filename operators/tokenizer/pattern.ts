@@ -21,6 +21,9 @@ const isValid = (source: string): boolean => {
   }
 }
 
+/** What is part of a word to Rust's patterns (`\\w`), as what may stand inside a class. */
+export const inWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}"
+
 /** A property by its name alone may be a script in Oniguruma. */
 const property = (written: string): string => {
   const script = written.replace("{^", "{").replace(/\{(.*)\}/, "{Script=$1}")

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import { patternOf } from "./normalizer.ts"
-import { literally } from "./pattern.ts"
+import { inWord, literally } from "./pattern.ts"
 import { type Behavior, behaviors, GPT2_PATTERN, type Split, splitInTurn, splitWith } from "./split.ts"
 import { members, refuse, withPattern } from "./tokenizer-error.ts"
 import type { Component } from "./tokenizer-json.ts"
@@ -49,13 +49,7 @@ const splits = (component: Component): ReadonlyArray<PreTokenizer> => {
     case "Digits":
       return [by(component["individual_digits"] === true ? "\\p{N}" : "\\p{N}+")]
     case "Whitespace":
-      return [
-        by(
-          "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]+|[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}\\s]+",
-          "Removed",
-          true
-        )
-      ]
+      return [by(`[${inWord}]+|[^${inWord}\\s]+`, "Removed", true)]
     case "WhitespaceSplit":
       return [by("\\s", "Removed")]
     case "CharDelimiterSplit":

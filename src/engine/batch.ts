@@ -88,6 +88,18 @@ export const padPacked = (
 export const targetCount = (batch: Batch): number => batch.targets.reduce((n, target) => n + (target >= 0 ? 1 : 0), 0)
 
 /**
+ * Tokens of the longest sequence, rounded up to `multiple` (default 16, so that few shapes are compiled), but not beyond `context` unless the
+ * sequence itself is.
+ */
+export const paddedLength = (
+  sequences: ReadonlyArray<Sequence>,
+  { context = Infinity, multiple = 16 }: { readonly context?: number; readonly multiple?: number }
+): number => {
+  const longest = sequences.reduce((n, s) => Math.max(n, s.tokens.length), 1)
+  return Math.max(longest, Math.min(Math.ceil(longest / multiple) * multiple, context))
+}
+
+/**
  * Pads sequences to their longest, rounded up to `multiple` (default 16, so that few shapes are compiled) but not beyond `context`, or to
  * `length`.
  */
@@ -100,10 +112,7 @@ export const pad = (
     readonly batch?: number
   } = {}
 ): Batch => {
-  const multiple = options.multiple ?? 16
-  const longest = sequences.reduce((n, s) => Math.max(n, s.tokens.length), 1)
-  const rounded = Math.max(longest, Math.min(Math.ceil(longest / multiple) * multiple, options.context ?? Infinity))
-  const length = options.length ?? rounded
+  const length = options.length ?? paddedLength(sequences, options)
   const batch = options.batch ?? sequences.length
   const tokens = new Int32Array(batch * length)
   const targets = new Int32Array(batch * length).fill(-1)

@@ -9,16 +9,21 @@ import * as Flag from "effect/cli/Flag"
 import * as flags from "../flags.ts"
 import { from } from "./from.ts"
 
+/** What says which pipeline, how it is set, and where its results are. */
+const ofPipeline = {
+  pipeline: flags.pipeline,
+  set: flags.set,
+  device: flags.device,
+  threads: flags.threads,
+  store: flags.store,
+  remote: flags.remote,
+  remotePolicy: flags.remotePolicy
+}
+
 export const run = Command.make(
   "run",
   {
-    pipeline: flags.pipeline,
-    set: flags.set,
-    device: flags.device,
-    threads: flags.threads,
-    store: flags.store,
-    remote: flags.remote,
-    remotePolicy: flags.remotePolicy,
+    ...ofPipeline,
     detach: Flag.Boolean("detach").pipe(
       Flag.withDescription("Runs in the background, and goes on when the terminal is closed: see attach and stop"),
       Flag.withDefault(false),
@@ -74,13 +79,7 @@ export const stop = Command.make("stop", { ...detached, json: flags.json("Prints
 export const plan = Command.make(
   "plan",
   {
-    pipeline: flags.pipeline,
-    set: flags.set,
-    device: flags.device,
-    threads: flags.threads,
-    store: flags.store,
-    remote: flags.remote,
-    remotePolicy: flags.remotePolicy,
+    ...ofPipeline,
     as: Flag.Literals("as", ["dot", "mermaid"]).pipe(
       Flag.optional,
       Flag.withDescription("Writes the graph, with what would become of each stage, for Graphviz or Mermaid")
@@ -105,14 +104,8 @@ export const plan = Command.make(
 )
 
 const ofStage = {
-  pipeline: flags.pipeline,
+  ...ofPipeline,
   stage: Argument.String("stage").pipe(Argument.withDescription("A stage of it, as plan names it")),
-  set: flags.set,
-  device: flags.device,
-  threads: flags.threads,
-  store: flags.store,
-  remote: flags.remote,
-  remotePolicy: flags.remotePolicy,
   json: flags.json("Prints what is known as JSON")
 }
 
