@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { downstream, type LineageNode, resolve, upstream } from "../lineage/ledger.ts"
+import { downstream, LineageError, type LineageNode, resolve, upstream } from "../lineage/ledger.ts"
 import { statementOf } from "../lineage/statement.ts"
 import { layer as storeLayer } from "../store/store.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
@@ -23,6 +23,12 @@ export const lineage = Effect.fnUntraced(
     readonly store: string
     readonly json: boolean
   }) {
+    const format = Option.getOrUndefined(input.as)
+    if (format !== undefined && (input.down || input.json)) {
+      const other = input.down ? "--down" : "--json"
+      const message = `--as ${format} writes what an artifact came from, and ${other} asks for something else: leave one of them out`
+      return yield* new LineageError({ reference: input.artifact, candidates: [], message })
+    }
     const made = yield* resolve(input.artifact, { asOf: Option.getOrUndefined(input.asOf) })
     const view = viewOf(process.stdout)
     if (input.down) {
@@ -32,7 +38,6 @@ export const lineage = Effect.fnUntraced(
         : printLines(descendantLines(made, descendants, view))
     }
     const node = yield* upstream(made)
-    const format = Option.getOrUndefined(input.as)
     if (format === "in-toto") return yield* printJson(statementOf(node))
     if (format !== undefined) return yield* printLines(diagramLines(format, diagramOf(node)))
     yield* input.json ? printJson(flat(node)) : printLines(lineageLines(node, view))
