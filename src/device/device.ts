@@ -10,11 +10,19 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { AnyLaunch } from "./kernel.ts"
 
-/** A device could not be had, or could not do what it was asked. `message` says what to do about it. */
+/** The kinds of devices, in the order in which `auto` takes them. */
+export const deviceKinds = ["cuda", "cpu", "tfjs"] as const
+export type DeviceKind = (typeof deviceKinds)[number]
+
+/**
+ * A device could not be had, or could not do what it was asked. `message` says what to do about it. `outOfMemory`: there is no room for what was asked
+ * for, and there may be when other memory is freed.
+ */
 export class DeviceError extends Schema.TaggedError<DeviceError>()("DeviceError", {
   device: Schema.String,
   operation: Schema.String,
-  message: Schema.String
+  message: Schema.String,
+  outOfMemory: Schema.optionalKey(Schema.Boolean)
 }) {}
 
 /** A fixed list of launches; `memories` is how many memories its buffers refer to. */
@@ -42,13 +50,15 @@ export type Real = "f32" | "f64"
  * same bits. It is found out once for each build of the kernels and remembered.
  */
 export interface DeviceShape {
-  readonly kind: "cpu" | "cuda" | "tfjs"
+  readonly kind: DeviceKind
   readonly description: string
+  /** Bytes that it has for programs in all, where that is known. */
+  readonly memory?: number
   readonly numerics: Effect.Effect<string, DeviceError>
   readonly real: Real
   /** FLOP/s that matrix products of `real` could reach at most, where that is known. */
   readonly peak?: Effect.Effect<number, DeviceError>
-  /** Freed with the scope. */
+  /** Freed with the scope. Where there is no room it fails with an error that is `outOfMemory`. */
   readonly allocate: (bytes: number) => Effect.Effect<Memory, DeviceError, Scope.Scope>
   /** The data must stay as it is until it is written: large data is, on another thread. */
   readonly write: (memory: Memory, offset: number, data: ArrayBufferView) => Effect.Effect<void, DeviceError>
