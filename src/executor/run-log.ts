@@ -69,12 +69,8 @@ export const make = Effect.fnUntraced(function* (
   yield* Effect.forkScoped(Effect.repeat(write, Schedule.spaced(PAUSE)))
   return (event) =>
     Effect.map(Clock.currentTimeMillis, (time) => {
-      if (event._tag === "RunStarted") {
-        run = event.run
-        take({ _tag: "Graph", time, stages: graph.stages.map(nodeOf) })
-        return
-      }
-      const entry = entryOf(event, time)
+      if (event._tag === "RunStarted") run = event.run
+      const entry = entryOf(graph, event, time)
       if (entry !== undefined) take(entry)
     })
 })
@@ -85,17 +81,25 @@ const forget = async (logs: string): Promise<void> => {
   await Promise.all(names.slice(0, -MOST_LOGS).map((name) => fs.rm(path.join(logs, name), { force: true })))
 }
 
-const nodeOf = ({ inputs, name, operator }: Graph<unknown>["stages"][number]) => ({
-  stage: name,
-  operator: operator.name,
-  inputs
+const graphEntry = ({ stages }: Graph<unknown>, time: number): LogEntry => ({
+  _tag: "Graph",
+  time,
+  stages: stages.map(({ inputs, name, operator }) => ({ stage: name, operator: operator.name, inputs })),
+  operators: Object.fromEntries(
+    stages.map(({ operator: { definition, description, name } }) => {
+      return [name, { description, file: definition.file, line: definition.line }]
+    })
+  )
 })
 
 const finite = (metrics: { readonly [name: string]: number }): { readonly [name: string]: number | null } =>
   Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name, Number.isFinite(value) ? value : null]))
 
-const entryOf = (event: Event, time: number): LogEntry | undefined => {
+/** What the log of a run of `graph` says of an event that is heard at `time`; undefined: nothing. */
+export const entryOf = (graph: Graph<unknown>, event: Event, time: number): LogEntry | undefined => {
   switch (event._tag) {
+    case "RunStarted":
+      return graphEntry(graph, time)
     case "StageReused":
       return { _tag: "Reused", stage: event.stage, time, key: event.key }
     case "StageWaiting":

@@ -272,6 +272,7 @@ const make = Effect.fnUntraced(function* <R>(
     runSeconds,
     ...(batches === undefined ? {} : { batches: { ...batches, over } }),
     ...(resumedFrom === undefined ? {} : { resumedFrom }),
+    ...(operator.columns === undefined ? {} : { columns: operator.columns }),
     ...uncached
   }
   // A process that was stopped in the midst, and taken for dead, leaves it to the one that has the stage now.

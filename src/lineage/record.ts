@@ -5,6 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import { Artifact } from "../operator/artifact.ts"
+import { ColumnSources } from "../operator/column-source.ts"
 import { Holder } from "../store/holder.ts"
 import { Reason } from "./reason.ts"
 
@@ -64,6 +65,8 @@ export const StageRecord = Schema.Struct({
     })
   ),
   resumedFrom: Schema.optionalKey(Schema.Number),
+  /** Which columns of its input tables those of its output tables come from, where the operator says so. */
+  columns: Schema.optionalKey(ColumnSources),
   /** Why it is the result of no key: `key` is then found by this run and what came from it alone. */
   uncached: Schema.optionalKey(Schema.String)
 })

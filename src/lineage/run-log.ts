@@ -17,7 +17,10 @@ import type { StoreError } from "../store/storeError.ts"
 
 const at = { stage: Schema.String, time: Schema.Number }
 
-/** The stages of the pipeline, each after its inputs: the first entry. `time` is milliseconds since 1970 everywhere. */
+/**
+ * The stages of the pipeline, each after its inputs: the first entry. `time` is milliseconds since 1970 everywhere. Of each operator, where it was known,
+ * what it does, and where its code is: a URL, and a line of it.
+ */
 export const GraphEntry = Schema.TaggedStruct("Graph", {
   time: Schema.Number,
   stages: Schema.Array(
@@ -26,8 +29,15 @@ export const GraphEntry = Schema.TaggedStruct("Graph", {
       operator: Schema.String,
       inputs: Schema.Record(Schema.String, Schema.Struct({ stage: Schema.String, port: Schema.String }))
     })
+  ),
+  operators: Schema.optionalKey(
+    Schema.Record(
+      Schema.String,
+      Schema.Struct({ description: Schema.String, file: Schema.String, line: Schema.Number })
+    )
   )
 })
+export type GraphEntry = typeof GraphEntry.Type
 
 /** One thing that happened. A metric that is no finite number is null. */
 export const LogEntry = Schema.Union([

@@ -7,7 +7,9 @@ import { getCallSites } from "node:util"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Device } from "../device/device.ts"
+import { type ColumnSources, checkColumns, type DeclaredColumns } from "./column-source.ts"
 import type { Ports, PortValues } from "./port.ts"
+import type { Resources } from "./resources.ts"
 import type { Stage } from "./stage.ts"
 
 /** An operator refused its input or parameters. `place` names the stage's input, row or parameter. */
@@ -46,8 +48,9 @@ export interface OperatorInput<Params, Inputs extends Ports> {
 export type ParamsSchema<Params = unknown> = Schema.Codec<Params, unknown>
 
 /**
- * `E` is what `run` may fail with, `R` what it needs. `usesDevice` puts the device's numerics class into the stage key.
+ * `E` is what `run` may fail with, `R` what it needs. `usesDevice` puts the device's numerics class into the stage key; `resources` is what it needs of it.
  * `sources` names the files that `run` reads: their names and digests enter the key. `seeds` are the parameters that only say which random numbers are drawn.
+ * `columns` says, for lineage, which columns of input tables those of output tables come from.
  */
 export interface Operator<in out Params, in out Inputs extends Ports, in out Outputs extends Ports, out E, out R> {
   readonly name: string
@@ -57,7 +60,9 @@ export interface Operator<in out Params, in out Inputs extends Ports, in out Out
   readonly inputs: Inputs
   readonly outputs: Outputs
   readonly usesDevice: boolean
+  readonly resources: Resources
   readonly seeds: ReadonlyArray<string>
+  readonly columns: ColumnSources | undefined
   readonly sources: ((params: Params) => Effect.Effect<ReadonlyArray<SourceFile>, OperatorError>) | undefined
   readonly run: (input: OperatorInput<Params, Inputs>) => Effect.Effect<PortValues<Outputs>, E, R | Stage>
   readonly definition: Definition
@@ -70,7 +75,7 @@ export type AnyOperator = Operator<any, any, any, unknown, unknown>
 /**
  * Defines an operator. Its code (this module and what it imports inside the project) is part of every key of its stages, so `version`
  * (default 1) only needs to change when something outside the code does. `seeds` (default: the parameter `seed`, where there is one) are told apart
- * from the other parameters in the key, and where the key is explained.
+ * from the other parameters in the key, and where the key is explained. Throws a `TypeError` if `columns` names a column that the ports do not have.
  */
 export const make = <
   Params,
@@ -88,13 +93,17 @@ export const make = <
     readonly inputs: Inputs
     readonly outputs: Outputs
     readonly usesDevice?: UsesDevice
+    readonly resources?: [UsesDevice] extends [true] ? Resources : never
     readonly seeds?: ReadonlyArray<Extract<keyof NoInfer<Params>, string>>
+    readonly columns?: DeclaredColumns<NoInfer<Inputs>, NoInfer<Outputs>>
     readonly sources?: (params: Params) => Effect.Effect<ReadonlyArray<SourceFile>, OperatorError>
     readonly run: (input: OperatorInput<Params, Inputs>) => Effect.Effect<PortValues<Outputs>, E, R>
   },
   ..._check: [Device] extends [R] ? ([UsesDevice] extends [true] ? [] : [error: "usesDevice: true is missing"]) : []
 ): Operator<Params, Inputs, Outputs, E, Exclude<R, Stage>> => {
   const [site, ...callers] = getCallSites(16).slice(1)
+  const columns = options.columns as ColumnSources | undefined
+  if (columns !== undefined) checkColumns(name, columns, options.inputs, options.outputs)
   return {
     name,
     version: options.version ?? 1,
@@ -103,7 +112,9 @@ export const make = <
     inputs: options.inputs,
     outputs: options.outputs,
     usesDevice: options.usesDevice === true,
+    resources: options.resources ?? {},
     seeds: options.seeds ?? ["seed"],
+    columns,
     sources: options.sources,
     run: options.run as Operator<Params, Inputs, Outputs, E, Exclude<R, Stage>>["run"],
     definition: {
