@@ -119,7 +119,7 @@ const questions: ReadonlyArray<readonly [string, Effect.Effect<unknown, unknown,
     Effect.gen(function* () {
       const { journal } = yield* Store
       const [run] = yield* runsAsOf(journal, middle)
-      return runStatus(journal, run!)
+      return yield* runStatus(run!)
     })
   ]
 ]

@@ -17,13 +17,20 @@ import { type EarlierRun, statusLines } from "./render/status.ts"
 /** Runs that are listed beside the newest. */
 const most = 5
 
+/** The newest run and those that are listed beside it: no others are read. */
+const newestOf = <A>(runs: Iterable<A>): ReadonlyArray<A> => {
+  const found: Array<A> = []
+  for (const run of runs) if (found.push(run) > most) break
+  return found
+}
+
 /** Prints the newest runs. */
 export const status = Effect.fnUntraced(
   function* (input: { readonly asOf: Option.Option<string>; readonly store: string; readonly json: boolean }) {
     const { journal } = yield* Store
-    const [first, ...before] = yield* runsAsOf(journal, Option.getOrUndefined(input.asOf))
-    const newest = first === undefined ? undefined : runStatus(journal, first)
-    const earlier = before.slice(0, most).map(
+    const [first, ...before] = newestOf(yield* runsAsOf(journal, Option.getOrUndefined(input.asOf)))
+    const newest = first === undefined ? undefined : yield* runStatus(first)
+    const earlier = before.map(
       ({ failures, holder, pipeline, ran, run, seconds, settings, status, time }): EarlierRun => ({
         run,
         pipeline,

@@ -45,14 +45,19 @@ const isDifference = (value: Binding | Difference): value is Difference => "base
 
 /** The keys of a run's stages; none where the binding, or one that it differs from, was lost. */
 export const bindingOf = (journal: Journal, digest: string): Binding => {
-  const found = recorded(journal, digest)
-  if (found === undefined) return []
-  if (!isDifference(found)) return found
-  const without = new Set(found.without)
-  const keys = new Map(found.keys.map(({ key, stage }) => [stage, key]))
-  return bindingOf(journal, found.base).flatMap(({ key, stage }) =>
-    without.has(stage) ? [] : [{ stage, key: keys.get(stage) ?? key }]
-  )
+  const without = new Set<string>()
+  const keys = new Map<string, string>()
+  let found = recorded(journal, digest)
+  // A stage that a binding is without is in none that differs from it.
+  for (; found !== undefined && isDifference(found); found = recorded(journal, found.base)) {
+    for (const stage of found.without) without.add(stage)
+    for (const { key, stage } of found.keys) if (!keys.has(stage)) keys.set(stage, key)
+  }
+  if (found === undefined || keys.size + without.size === 0) return found ?? []
+  return found.flatMap((each) => {
+    const key = keys.get(each.stage)
+    return without.has(each.stage) ? [] : key === undefined ? each : { stage: each.stage, key }
+  })
 }
 
 /** The difference of a binding from another, if it is one and worth it. */

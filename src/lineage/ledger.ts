@@ -10,9 +10,18 @@ import { isAlive } from "../store/holder.ts"
 import type { Journal } from "../store/journal.ts"
 import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
-import { openIndex } from "./artifact-index.ts"
-import { paramsOf, type RunRecord, type StageRecord } from "./record.ts"
-import { keysOf, runRecords, stageBrief, stageRecord } from "./records.ts"
+import { type ArtifactIndex, openIndex } from "./artifact-index.ts"
+import { paramsOf, type StageRecord } from "./record.ts"
+import {
+  keysOf,
+  type RecordedRun,
+  recordThatGave,
+  runNames,
+  runRecords,
+  stageBrief,
+  stageRecord,
+  stageRecords
+} from "./records.ts"
 
 /** A reference that names nothing, or more than one thing; `candidates` are what could be meant. */
 export class LineageError extends Schema.TaggedError<LineageError>()("LineageError", {
@@ -81,6 +90,13 @@ const opened = Effect.gen(function* (): Effect.fn.Return<Journal, StoreError, St
   return journal
 })
 
+/** An answer of the index of what the journal has now. */
+const withIndex = <A>(ask: (index: ArtifactIndex) => A): Effect.Effect<A, never, Store> =>
+  Effect.scoped(Effect.map(Effect.flatMap(Store, openIndex), ask))
+
+/** Up to where the records are that a run has to do with; undefined of one that goes on. */
+const endOf = ({ position, status }: RecordedRun): number | undefined => (status === "running" ? undefined : position)
+
 /**
  * The runs up to the one whose id is, or begins with, `asOf`, newest first: as if those after it had not been. Records are only added, so what is
  * found so is what was found then.
@@ -88,12 +104,12 @@ const opened = Effect.gen(function* (): Effect.fn.Return<Journal, StoreError, St
 export const runsAsOf = (
   journal: Journal,
   asOf: string | undefined
-): Effect.Effect<Iterable<RunRecord & { readonly position: number }>, LineageError> => {
+): Effect.Effect<Iterable<RecordedRun>, LineageError> => {
   if (asOf === undefined) return Effect.succeed(runRecords(journal))
-  const runs = [...runRecords(journal)]
-  const named = runs.filter(({ run }) => run === asOf || run.startsWith(asOf))
-  if (named.length === 1) return Effect.succeed(runs.slice(runs.indexOf(named[0]!)))
-  const candidates = (named.length > 1 ? named : runs).slice(0, 20).map(({ run }) => run)
+  const runs = runNames(journal)
+  const named = runs.filter((run) => run.startsWith(asOf))
+  if (named.length === 1) return Effect.succeed(runRecords(journal, named[0]))
+  const candidates = (named.length > 1 ? named : runs).slice(0, 20)
   const message =
     named.length > 1
       ? `${asOf} may be run ${candidates.join(" or ")}: say more of it`
@@ -130,11 +146,11 @@ export const resolve = Effect.fnUntraced(function* (
   const wanted = (made: Made) => options.kind === undefined || made.artifact.kind === options.kind
   const known = new Map<string, Made>()
   if (/^[0-9a-f]{6,64}$/.test(reference)) {
-    const store = yield* Store
-    for (const key of yield* Effect.scoped(Effect.map(openIndex(store), ({ makers }) => makers(reference)))) {
-      const record = stageRecord(journal, key)
-      for (const made of record === undefined ? [] : madeBy(key, record.outputs, record.stage)) {
-        if (made.artifact.digest.startsWith(reference) && wanted(made)) known.set(made.artifact.digest, made)
+    for (const key of yield* withIndex(({ makers }) => makers(reference))) {
+      for (const record of stageRecords(journal, key)) {
+        for (const made of madeBy(key, record.outputs, record.stage)) {
+          if (made.artifact.digest.startsWith(reference) && wanted(made)) known.set(made.artifact.digest, made)
+        }
       }
     }
   }
@@ -150,7 +166,7 @@ export const resolve = Effect.fnUntraced(function* (
     if (newest.length < LISTED) newest.push(keys)
     for (const stage of new Set([...stagesIn(reference), ...(called === undefined ? [] : [called.stage])])) {
       const key = keys.get(stage)
-      const record = key === undefined ? undefined : stageBrief(journal, key)
+      const record = key === undefined ? undefined : stageBrief(journal, key, endOf(run))
       if (key === undefined || record === undefined) continue
       for (const made of madeBy(key, record.outputs, stage).filter(wanted)) {
         const full = `${stage}.${made.port}`
@@ -171,12 +187,15 @@ export const resolve = Effect.fnUntraced(function* (
       message: `${reference} may be ${candidates.join(" or ")}: say which`
     })
   }
-  const names = newest.flatMap((keys) =>
-    [...keys].flatMap(([stage, key]) =>
-      madeBy(key, stageBrief(journal, key)?.outputs ?? {}, stage)
-        .filter(wanted)
-        .map(({ port }) => `${stage}.${port}`)
-    )
+  const names = yield* withIndex(({ briefs }) =>
+    newest.flatMap((keys) => {
+      const found = briefs([...keys.values()])
+      return [...keys].flatMap(([stage, key], i) =>
+        madeBy(key, found[i]?.outputs ?? {}, stage)
+          .filter(wanted)
+          .map(({ port }) => `${stage}.${port}`)
+      )
+    })
   )
   const all = [...new Set(names)]
   const close = all.filter((name) => name.includes(reference) || reference.startsWith(name.split(".")[0]!))
@@ -193,15 +212,15 @@ export const resolve = Effect.fnUntraced(function* (
 
 /** What an artifact came from, stage by stage, back to the files. */
 export const upstream = Effect.fnUntraced(function* (
-  made: Pick<Made, "key" | "port">
+  made: Pick<Made, "key" | "port" | "artifact">
 ): Effect.fn.Return<LineageNode, LineageError | StoreError, Store> {
   const journal = yield* opened
   const nodes = new Map<string, LineageNode>()
-  const visit = (key: string, port: string): LineageNode => {
-    const id = `${key} ${port}`
+  const visit = (key: string, port: string, digest: string | undefined): LineageNode => {
+    const id = `${key} ${port} ${digest}`
     const known = nodes.get(id)
     if (known !== undefined) return known
-    const record = stageRecord(journal, key)
+    const record = digest === undefined ? undefined : recordThatGave(journal, key, port, digest)
     const artifact = record?.outputs[port]
     if (record === undefined || artifact === undefined) {
       throw new LineageError({
@@ -212,7 +231,10 @@ export const upstream = Effect.fnUntraced(function* (
     }
     const { device, metrics, pipeline, preimage, run, seconds, stage, time } = record
     const inputs = Object.fromEntries(
-      Object.entries(record.inputs).map(([name, input]) => [name, visit(input.key, input.port)])
+      Object.entries(record.inputs).map(([name, input]) => [
+        name,
+        visit(input.key, input.port, preimage.inputs[name]?.digest)
+      ])
     )
     const node: LineageNode = {
       artifact,
@@ -234,7 +256,7 @@ export const upstream = Effect.fnUntraced(function* (
     return node
   }
   return yield* Effect.try({
-    try: () => visit(made.key, made.port),
+    try: () => visit(made.key, made.port, made.artifact.digest),
     catch: (cause) => cause as LineageError
   })
 })
@@ -244,41 +266,50 @@ export const downstream = Effect.fnUntraced(function* (
   made: Pick<Made, "artifact">
 ): Effect.fn.Return<ReadonlyArray<Descendant>, StoreError, Store> {
   const journal = yield* opened
-  const store = yield* Store
   const found = new Map<string, Descendant>()
-  yield* Effect.scoped(
-    Effect.map(openIndex(store), ({ users }) => {
-      let wave = [made.artifact.digest]
-      for (let distance = 1; wave.length > 0; distance++) {
-        const next: Array<string> = []
-        for (const key of wave.flatMap(users)) {
-          const record = stageRecord(journal, key)
-          for (const each of record === undefined ? [] : madeBy(key, record.outputs, record.stage)) {
-            const id = `${each.key} ${each.port}`
-            if (found.has(id)) continue
-            found.set(id, { ...each, operator: record!.preimage.operator.name, distance })
-            next.push(each.artifact.digest)
-          }
+  yield* withIndex(({ users }) => {
+    let wave = [made.artifact.digest]
+    for (let distance = 1; wave.length > 0; distance++) {
+      const next: Array<string> = []
+      for (const key of wave.flatMap(users)) {
+        const record = stageRecord(journal, key)
+        for (const each of record === undefined ? [] : madeBy(key, record.outputs, record.stage)) {
+          const id = `${each.key} ${each.port}`
+          if (found.has(id)) continue
+          found.set(id, { ...each, operator: record!.preimage.operator.name, distance })
+          next.push(each.artifact.digest)
         }
-        wave = next
       }
-    })
-  )
+      wave = next
+    }
+  })
   return [...found.values()]
 })
 
 /** The newest run, if there was one. */
-export const newestRun: Effect.Effect<RunStatus | undefined, StoreError, Store> = Effect.map(opened, (journal) => {
+export const newestRun: Effect.Effect<RunStatus | undefined, StoreError, Store> = Effect.flatMap(opened, (journal) => {
   const first = runRecords(journal).next()
-  return first.done === true ? undefined : runStatus(journal, first.value)
+  return first.done === true ? Effect.undefined : runStatus(first.value)
 })
 
 /** What became of a run and its stages. */
-export const runStatus = (journal: Journal, run: RunRecord): RunStatus => {
+export const runStatus = (run: RecordedRun): Effect.Effect<RunStatus, never, Store> =>
+  Effect.map(runStatuses([run]), ([status]) => status!)
+
+/** What became of runs and their stages. */
+export const runStatuses = Effect.fnUntraced(function* (
+  runs: Iterable<RecordedRun>
+): Effect.fn.Return<ReadonlyArray<RunStatus>, never, Store> {
+  const { journal } = yield* Store
+  return yield* withIndex((index) => Array.from(runs, (run) => statusOf(journal, index, run)))
+})
+
+const statusOf = (journal: Journal, index: ArtifactIndex, run: RecordedRun): RunStatus => {
   const keys = keysOf(journal, run)
   const made = new Set(run.ran)
-  const finished = [...keys].map(([stage, key]): StageStatus => {
-    const record = stageBrief(journal, key)
+  const briefs = index.briefs([...keys.values()], endOf(run))
+  const finished = [...keys].map(([stage, key], i): StageStatus => {
+    const record = briefs[i] ?? undefined
     const ran = made.has(stage) || record?.run === run.run
     return {
       stage,

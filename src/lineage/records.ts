@@ -7,7 +7,7 @@ import type * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Artifact, Blob } from "../operator/artifact.ts"
-import type { Journal, NewEntry } from "../store/journal.ts"
+import type { Entry, Journal, NewEntry } from "../store/journal.ts"
 import type { StoreError } from "../store/storeError.ts"
 import { bindingEntries, bindingOf } from "./binding.ts"
 import { type Binding, RunRecord, StageRecord } from "./record.ts"
@@ -32,10 +32,32 @@ const decodeHead = Schema.decodeUnknownOption(Head)
 /** What a stage record is found by, without the rest of it. `position` grows with time. */
 export type StageHead = (typeof Head)["Type"] & { readonly position: number }
 
+const entryOf = (journal: Journal, key: string, upTo?: number): Entry | undefined =>
+  journal.newest("stage", key, upTo) ?? journal.newest("uncached", key, upTo)
+
 /** The result of a stage key, if it is known; or what is recorded of a stage whose result is no key's. */
 export const stageRecord = (journal: Journal, key: string): StageRecord | undefined => {
-  const entry = journal.newest("stage", key) ?? journal.newest("uncached", key)
+  const entry = entryOf(journal, key)
   return entry === undefined ? undefined : Option.getOrUndefined(decodeStage(entry.value()))
+}
+
+/** All records of a stage key, newest first: a stage whose result was lost, and that ran again, may have given other bytes. */
+export function* stageRecords(journal: Journal, key: string): Generator<StageRecord> {
+  for (let entry = entryOf(journal, key); entry !== undefined; entry = entryOf(journal, key, entry.position - 1)) {
+    const record = decodeStage(entry.value())
+    if (Option.isSome(record)) yield record.value
+  }
+}
+
+/** The record of a stage key that gave output `port` with this digest: what came from it did so, whatever the stage gave later. */
+export const recordThatGave = (
+  journal: Journal,
+  key: string,
+  port: string,
+  digest: string
+): StageRecord | undefined => {
+  for (const record of stageRecords(journal, key)) if (record.outputs[port]?.digest === digest) return record
+  return undefined
 }
 
 export const KnownResult = Schema.Struct({
@@ -84,9 +106,12 @@ export interface StageBrief extends KnownResult {
   readonly operator: string
 }
 
-/** The same as `stageRecord`, of a record of which little is needed: a run may have thousands. */
-export const stageBrief = (journal: Journal, key: string): StageBrief | undefined => {
-  const value = (journal.newest("stage", key) ?? journal.newest("uncached", key))?.value()
+/** The same as `stageRecord`, of a record of which little is needed, of those up to a position if one is given. */
+export const stageBrief = (journal: Journal, key: string, upTo?: number): StageBrief | undefined =>
+  briefOf(entryOf(journal, key, upTo)?.value())
+
+/** What the state of a run shows of a stage record, if it is one. */
+export const briefOf = (value: unknown): StageBrief | undefined => {
   if (!isKnownResult(value)) return undefined
   const { metrics, outputs, preimage, run, seconds } = value as KnownResult & Partial<StageRecord>
   const operator = preimage?.operator?.name
@@ -102,12 +127,21 @@ export const stageHeads = (journal: Journal, after?: number): ReadonlyArray<Stag
     return Option.isSome(head) ? [{ ...head.value, position: entry.position }] : []
   })
 
-/** All runs, newest first, each as it was last recorded. */
-export function* runRecords(journal: Journal): Generator<RunRecord & { readonly position: number }> {
+/** A run, and where in the journal it was last recorded. */
+export type RecordedRun = RunRecord & { readonly position: number }
+
+/** The names of all runs, newest first. */
+export const runNames = (journal: Journal): ReadonlyArray<string> => [
+  ...new Set(Array.from(journal.all("run").toReversed(), ({ key }) => key))
+]
+
+/** All runs, newest first, each as it was last recorded; those from the run called `first` on, if it is given. */
+export function* runRecords(journal: Journal, first?: string): Generator<RecordedRun> {
   const seen = new Set<string>()
   for (const entry of journal.all("run").toReversed()) {
     if (seen.has(entry.key)) continue
     seen.add(entry.key)
+    if (first !== undefined && !seen.has(first)) continue
     const run = decodeRun(entry.value())
     if (Option.isSome(run)) yield { ...run.value, position: entry.position }
   }

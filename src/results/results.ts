@@ -12,7 +12,15 @@ import type * as Stream from "effect/Stream"
 import { type Checkpoint, CheckpointPort } from "../../operators/checkpoint.ts"
 import { type Report, ReportPort } from "../../operators/report.ts"
 import { layout, type ModelConfig } from "../engine/model.ts"
-import { LineageError, type Made, type RunStatus, resolve, runStatus, runsAsOf } from "../lineage/ledger.ts"
+import {
+  LineageError,
+  type Made,
+  type RunStatus,
+  resolve,
+  runStatus,
+  runStatuses,
+  runsAsOf
+} from "../lineage/ledger.ts"
 import { runRecords, stageRecord } from "../lineage/records.ts"
 import { readLog } from "../lineage/run-log.ts"
 import { ArtifactError } from "../operator/artifact.ts"
@@ -59,7 +67,7 @@ export interface Metrics {
 export const runs: Effect.Effect<ReadonlyArray<RunStatus>, StoreError, Store> = Effect.gen(function* () {
   const { journal } = yield* Store
   yield* journal.refresh
-  return Array.from(runRecords(journal), (record) => runStatus(journal, record))
+  return yield* runStatuses(runRecords(journal))
 })
 
 const recordOf = Effect.fnUntraced(function* (name: string | undefined) {
@@ -75,7 +83,7 @@ export const run = Effect.fnUntraced(function* (
   name?: string
 ): Effect.fn.Return<RunStatus, LineageError | StoreError, Store> {
   const record = yield* recordOf(name)
-  return runStatus((yield* Store).journal, record)
+  return yield* runStatus(record)
 })
 
 /** The artifact that `reference` names, as it was known after the run `asOf` (default: the newest), and the stage that made it. */
@@ -154,7 +162,7 @@ export const metrics = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Metrics, LineageError | StoreError, Store> {
   const { folder, journal } = yield* Store
   const record = yield* recordOf(name)
-  const status = runStatus(journal, record)
+  const status = yield* runStatus(record)
   const found = status.stages.find((each) => each.stage === stage)
   const made = found?.key === undefined ? undefined : stageRecord(journal, found.key)
   // A stage that is reused ran before, maybe under another name.

@@ -21,7 +21,8 @@ export interface Place {
 /** The index of the first `covers` bytes of a journal. */
 export interface JournalIndex {
   readonly covers: number
-  readonly newest: (kind: string, key: string) => Place | undefined
+  /** The newest of a key, of those up to a position if one is given. */
+  readonly newest: (kind: string, key: string, upTo?: number) => Place | undefined
   /** Places between two positions of records that no later one of their key follows. */
   readonly within: (from: number, to: number) => ReadonlyArray<Place>
   /** Places after a position, in their order. */
@@ -78,8 +79,10 @@ export const openJournalIndex = (
     const kinds = database.prepare("SELECT DISTINCT kind FROM records WHERE position < ?")
     return {
       covers,
-      newest: (kind, key) => {
-        const found = newest.get(kind, key, covers) as { position: number; length: number } | undefined
+      newest: (kind, key, upTo = covers) => {
+        const found = newest.get(kind, key, Math.min(upTo + 1, covers)) as
+          | { position: number; length: number }
+          | undefined
         return found === undefined ? undefined : { kind, key, position: found.position, length: found.length }
       },
       within: (from, to) => within.all(from, Math.min(to, covers)) as unknown as ReadonlyArray<Place>,

@@ -45,7 +45,8 @@ export interface Journal {
   ) => Effect.Effect<void, StoreError>
   /** Takes in what other processes have added. */
   readonly refresh: Effect.Effect<void, StoreError>
-  readonly newest: (kind: string, key: string) => Entry | undefined
+  /** The newest of a key, of those up to a position if one is given. */
+  readonly newest: (kind: string, key: string, upTo?: number) => Entry | undefined
   /** All of a kind, oldest first; those after a position, if one is given. */
   readonly all: (kind: string, after?: number) => ReadonlyArray<Entry>
   readonly kinds: () => ReadonlyArray<string>
@@ -242,10 +243,15 @@ export const openJournal = Effect.fnUntraced(function* (
         writing.withPermits(1)
       ),
     refresh,
-    newest: (kind, key) => {
-      const found = kinds.get(kind)?.newest.get(key)
+    newest: (kind, key, upTo = Number.MAX_SAFE_INTEGER) => {
+      const last = kinds.get(kind)?.newest.get(key)
+      const found =
+        last === undefined || last.position <= upTo
+          ? last
+          : kinds.get(kind)?.all.findLast((entry) => entry.key === key && entry.position <= upTo)
       if (found !== undefined || known === undefined) return found
-      const place = placeOf(known, kind, key)
+      const newest = placeOf(known, kind, key)
+      const place = newest === undefined || newest.position <= upTo ? newest : known.newest(kind, key, upTo)
       return place === undefined ? undefined : entryAt(place)
     },
     all: (kind, after = -1) => {

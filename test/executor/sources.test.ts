@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type { Event } from "../../src/executor/event.ts"
 import { plan } from "../../src/executor/plan.ts"
 import { run } from "../../src/executor/run.ts"
-import { upstream } from "../../src/lineage/ledger.ts"
+import { resolve, upstream } from "../../src/lineage/ledger.ts"
 import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { open, Store } from "../../src/store/store.ts"
 import { newFolder } from "../store/folder.ts"
@@ -66,7 +66,7 @@ describe("source files", () => {
         assert.strictEqual((finished as { readonly uncached?: string }).uncached, reason)
         assert.deepInclude(report.stages[0]!, { status: "ran", uncached: reason })
         assert.isTrue(store.blobs.has(report.outputs["n"]!.parts["json"]!))
-        const lineage = yield* Effect.provideService(upstream({ key: report.stages[0]!.key, port: "n" }), Store, store)
+        const lineage = yield* Effect.provideService(Effect.flatMap(resolve("lengthOf"), upstream), Store, store)
         assert.strictEqual(lineage.stage, "lengthOf")
         assert.deepStrictEqual(ran(yield* start), ["lengthOf"])
         write("a.txt", "one")

@@ -4,6 +4,7 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { openIndex, reindex } from "../../src/lineage/artifact-index.ts"
+import { stageBrief } from "../../src/lineage/records.ts"
 import { nodeDisk } from "../../src/store/disk.ts"
 import { open, type Store } from "../../src/store/store.ts"
 import { newFolder } from "../store/folder.ts"
@@ -30,7 +31,18 @@ const add = Effect.fnUntraced(function* (store: Store["Service"], all: Array<Rec
     const took = all.length === 0 ? [] : [0, 1].map(() => all[draws.between(0, all.length)]!.gave)
     const recorded = { key: hex(), took, gave: draws.chance(0.1) && all.length > 0 ? all[0]!.gave : hex() }
     const inputs = Object.fromEntries(took.map((digest, n) => [`i${n}`, { digest }]))
-    const value = { preimage: { inputs }, outputs: { o: { digest: recorded.gave } } }
+    const artifact = {
+      kind: "text",
+      digest: recorded.gave,
+      parts: { o: { digest: recorded.gave, bytes: i } },
+      meta: {}
+    }
+    const rest = { metrics: { "a'b": i / 3 }, seconds: i, run: `run "${count}"` }
+    const preimage = { operator: { name: "join" }, inputs }
+    // Now and then a record of which nothing can be shown.
+    const value = draws.chance(0.1)
+      ? { preimage, outputs: { o: artifact } }
+      : { preimage, outputs: { o: artifact }, ...rest }
     const kind = draws.chance(0.1) ? "uncached" : "stage"
     yield* store.journal.append([{ kind, key: recorded.key, value }], { durable: false })
     all.push(recorded)
@@ -52,6 +64,43 @@ const check = (store: Store["Service"], all: ReadonlyArray<Recorded>) =>
   )
 
 describe("the ledger's index", () => {
+  it.effect("shows of a key what its newest record says, of those up to any position", () =>
+    Effect.gen(function* () {
+      const store = yield* open(path.join(yield* newFolder, "store"))
+      const all: Array<Recorded> = []
+      yield* add(store, all, 40)
+      // Stages that ran again gave other bytes.
+      for (const { key, took } of all.slice(0, 20)) {
+        const digest = hex()
+        const outputs = { o: { kind: "text", digest, parts: { o: { digest, bytes: 1 } }, meta: {} } }
+        const inputs = Object.fromEntries(took.map((digest, n) => [`i${n}`, { digest }]))
+        const value = {
+          preimage: { operator: { name: "join" }, inputs },
+          outputs,
+          metrics: {},
+          seconds: 1,
+          run: "again"
+        }
+        const kind = store.journal.newest("stage", key) === undefined ? "uncached" : "stage"
+        yield* store.journal.append([{ kind, key, value }], { durable: false })
+      }
+      const entries = ["stage", "uncached"].flatMap((kind) => store.journal.all(kind))
+      const keys = [...all.map(({ key }) => key), "unknown"]
+      const shown = new Set<string>()
+      yield* Effect.scoped(
+        Effect.map(openIndex(store), ({ briefs }) => {
+          assert.deepStrictEqual(briefs([]), [])
+          for (const upTo of [undefined, ...entries.map(({ position }) => position)]) {
+            const expected = keys.map((key) => stageBrief(store.journal, key, upTo) ?? null)
+            assert.deepStrictEqual(briefs(keys, upTo), expected)
+            for (const brief of expected) shown.add(JSON.stringify(brief))
+          }
+        })
+      )
+      assert.isAbove(shown.size, 45)
+    })
+  )
+
   it.effect(
     "has what the journal has: when it grows, when the index is damaged or gone, or is of another journal",
     () =>

@@ -2,6 +2,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { run } from "../../src/executor/run.ts"
 import {
   downstream,
@@ -12,8 +13,10 @@ import {
   runsAsOf,
   upstream
 } from "../../src/lineage/ledger.ts"
+import * as Operator from "../../src/operator/operator.ts"
 import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { open, Store } from "../../src/store/store.ts"
+import { numberPort } from "../executor/json-port.ts"
 import { filesIn, newFolder } from "../store/folder.ts"
 import { both, one, pipelineOf } from "./lines.ts"
 
@@ -167,10 +170,53 @@ describe("lineage", () => {
       assert.deepStrictEqual(past, made)
       assert.deepStrictEqual(yield* ask(upstream(past)), graph)
       const [first] = yield* runsAsOf(again.journal, asOf.slice(0, -2))
-      assert.deepStrictEqual(runStatus(again.journal, first!), then)
+      assert.deepStrictEqual(yield* Effect.provideService(runStatus(first!), Store, again), then)
       const missing = yield* Effect.flip(ask(resolve("policy", { asOf: "1999" })))
       assert.include(missing.message, `there is no run 1999; there is `)
       assert.include(missing.message, asOf)
+    })
+  )
+
+  it.effect("a stage that runs again and gives other bytes changes no graph of the past", () =>
+    Effect.gen(function* () {
+      const folder = yield* newFolder
+      const store = yield* open(path.join(folder, "store"))
+      let given = 1
+      // An operator that breaks its word: the same key, other bytes.
+      const fickle = Operator.make("fickle", {
+        description: "Whatever is given",
+        params: Schema.Struct({}),
+        inputs: {},
+        outputs: { n: numberPort },
+        run: () => Effect.sync(() => ({ n: given }))
+      })
+      const pipeline = Pipeline.make("fickle", {}, (p) => {
+        const { n } = p.add(fickle)
+        return { n, twice: p.add(both, { inputs: { left: n, right: n } }).n }
+      })
+      const ask = Effect.provideService(Store, store)
+      const start = ask(Effect.flatMap(Pipeline.build(pipeline), (graph) => run(graph)))
+      const { run: first } = yield* start
+      const then = {
+        status: yield* ask(newestRun),
+        made: yield* ask(resolve("n")),
+        graph: yield* ask(Effect.flatMap(resolve("twice"), upstream))
+      }
+      given = 2
+      fs.rmSync(path.join(store.folder, "objects"), { recursive: true })
+      yield* start
+      const now = yield* ask(resolve("n"))
+      assert.strictEqual(now.key, then.made.key)
+      assert.notStrictEqual(now.artifact.digest, then.made.artifact.digest)
+
+      const [past] = yield* runsAsOf(store.journal, first)
+      assert.deepStrictEqual(yield* ask(runStatus(past!)), then.status)
+      assert.deepStrictEqual(yield* ask(resolve("n", { asOf: first })), then.made)
+      assert.deepStrictEqual(yield* ask(resolve(then.made.artifact.digest.slice(0, 12))), then.made)
+      const twice = yield* ask(resolve("twice", { asOf: first }))
+      assert.deepStrictEqual(yield* ask(upstream(twice)), then.graph)
+      const graph = yield* ask(Effect.flatMap(resolve("twice"), upstream))
+      assert.strictEqual(graph.inputs["left"]!.artifact.digest, now.artifact.digest)
     })
   )
 

@@ -40,7 +40,15 @@ const contents = (journal: Journal) => {
     damaged: journal.damaged(),
     all: kinds.map((kind) => [
       kind,
-      journal.all(kind).map(({ key, position, value }) => [key, position, value(), journal.newest(kind, key)?.value()])
+      journal
+        .all(kind)
+        .map(({ key, position, value }, _, entries) => [
+          key,
+          position,
+          value(),
+          journal.newest(kind, key)?.value(),
+          entries.map(({ position: upTo }) => journal.newest(kind, key, upTo)?.position)
+        ])
     ])
   }
 }

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import { diff as diffOf } from "../../executor/diff.ts"
 import { downstream, type Made } from "../../lineage/ledger.ts"
 import { paramsOf, type StageRecord } from "../../lineage/record.ts"
-import { stageRecord } from "../../lineage/records.ts"
+import { recordThatGave } from "../../lineage/records.ts"
 import { Store } from "../../store/store.ts"
 import type { Diff, Lineage, LineageNodeView } from "../answers.ts"
 import { artifactView, findArtifact } from "./artifact.ts"
@@ -46,28 +46,28 @@ export const lineage = Effect.fnUntraced(function* (reference: string, depth: nu
   const { journal } = yield* Store
   const made = yield* findArtifact(reference)
   const nodes = new Map<string, Node>()
-  const add = (key: string, port: string, distance: number): Node | undefined => {
-    const record = stageRecord(journal, key)
-    if (record === undefined || !Object.hasOwn(record.outputs, port)) return undefined
+  const add = (key: string, port: string, digest: string | undefined, distance: number): Node | undefined => {
+    const record = digest === undefined ? undefined : recordThatGave(journal, key, port, digest)
+    if (record === undefined) return undefined
     const node = nodeOf(record, port, distance)
     nodes.set(node.id, node)
     return node
   }
-  let wave = [add(made.key, made.port, 0)]
+  let wave = [add(made.key, made.port, made.artifact.digest, 0)]
   for (let distance = 1; distance <= depth && nodes.size < MOST; distance++) {
     wave = wave.flatMap((node) =>
-      Object.values(node?.record.inputs ?? {}).flatMap(({ key, port }) =>
-        nodes.has(idOf(key, port)) ? [] : [add(key, port, -distance)]
+      Object.entries(node?.record.inputs ?? {}).flatMap(([name, { key, port }]) =>
+        nodes.has(idOf(key, port)) ? [] : [add(key, port, node!.record.preimage.inputs[name]?.digest, -distance)]
       )
     )
   }
   let beyond = false
-  for (const { distance, key, port } of yield* downstream(made)) {
+  for (const { artifact, distance, key, port } of yield* downstream(made)) {
     if (distance > depth || nodes.size >= MOST) {
       beyond = true
       break
     }
-    if (!nodes.has(idOf(key, port))) add(key, port, distance)
+    if (!nodes.has(idOf(key, port))) add(key, port, artifact.digest, distance)
   }
   // An input may be another artifact of the same content.
   const byDigest = new Map([...nodes.values()].map((node) => [node.digest, node.id]))

@@ -96,7 +96,7 @@ export const run = Effect.fnUntraced(function* (name: string) {
       if (known !== undefined) stages.set(entry.stage, advance(known, entry))
     }
   }
-  const status = runStatus(journal, record)
+  const status = yield* runStatus(record)
   settle(journal, stages, status)
   const ended = status.status !== "running"
   const detail = [...stages.values()].map(
@@ -114,7 +114,7 @@ export const curves = Effect.fnUntraced(function* (name: string) {
   const { entries, next } = yield* readLog(folder, record.run)
   const series = new Map<string, Growing>()
   for (const entry of entries) collect(series, entry)
-  for (const { key, metrics, stage } of runStatus(journal, record).stages) {
+  for (const { key, metrics, stage } of (yield* runStatus(record)).stages) {
     for (const [metric, value] of Object.entries(metrics)) {
       const id = seriesId(stage, metric)
       if (series.has(id) || !Number.isFinite(value)) continue
