@@ -5,10 +5,11 @@
  * Only the visible half of attention's scores counts as work.
  */
 import * as Effect from "effect/Effect"
+import { defaultCache } from "../src/device/cache.ts"
 import { build } from "../src/device/cpu/build.ts"
 import { cpu } from "../src/device/cpu/cpu.ts"
 import { load } from "../src/device/cpu/native.ts"
-import { defaultCache, findCompiler, numerics } from "../src/device/cpu/toolchain.ts"
+import { findCompiler, numerics } from "../src/device/cpu/toolchain.ts"
 import { Device } from "../src/device/device.ts"
 import { Activation, type AnyLaunch, type BufferRef, Precision } from "../src/device/kernel.ts"
 import { operandBytes } from "../src/device/operands.ts"

@@ -2,7 +2,8 @@
 import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { availableParallelism, release, totalmem, type } from "node:os"
-import { defaultCache, findCompiler, instructionSet, processor } from "../src/device/cpu/toolchain.ts"
+import { defaultCache } from "../src/device/cache.ts"
+import { findCompiler, instructionSet, processor } from "../src/device/cpu/toolchain.ts"
 import type { Peers } from "./peers.ts"
 import type { Report } from "./result.ts"
 

@@ -1,8 +1,9 @@
 /** The processor's peak, measured. */
 import * as Effect from "effect/Effect"
+import { defaultCache } from "../../src/device/cache.ts"
 import { build } from "../../src/device/cpu/build.ts"
 import { load } from "../../src/device/cpu/native.ts"
-import { defaultCache, findCompiler, numerics } from "../../src/device/cpu/toolchain.ts"
+import { findCompiler, numerics } from "../../src/device/cpu/toolchain.ts"
 
 /** The most FLOP/s of f32 fused multiply-adds that one thread reached in six runs of 50 ms. */
 export const peak = Effect.gen(function* () {

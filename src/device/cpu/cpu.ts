@@ -3,26 +3,21 @@
  *
  * @since 0.1.0
  */
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs"
+import { existsSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { dirname, join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
+import { defaultCache, remembered } from "../cache.ts"
 import { Device, DeviceError, type DeviceShape, type Memory, type Program, type Real } from "../device.ts"
+import { type Fault, faultError } from "../fault.ts"
 import { kernels } from "../kernel.ts"
 import { checkLaunch } from "../operands.ts"
 import { probe, probeVersion } from "../probe.ts"
 import { build, libraryPath } from "./build.ts"
 import { load, type Native, type NativeFunction, type Pointer } from "./native.ts"
-import {
-  defaultCache,
-  findCompiler,
-  instructionSet,
-  missingCompiler,
-  numerics as numericsOf,
-  processor
-} from "./toolchain.ts"
+import { findCompiler, instructionSet, missingCompiler, numerics as numericsOf, processor } from "./toolchain.ts"
 
 /** `threads`: all that the machine offers; `real`: f32; `cacheDirectory`: see `defaultCache`. */
 export interface CpuOptions {
@@ -183,24 +178,6 @@ const make = Effect.fnUntraced(function* (options: CpuOptions) {
   return Device.of(device)
 })
 
-/** A text that is kept in a file once it is found out. Where the file cannot be written it is found out again. */
-const remembered = <E>(file: string, find: Effect.Effect<string, E>): Effect.Effect<string, E> =>
-  Effect.suspend(() => {
-    const known = existsSync(file) ? readFileSync(file, "utf8") : ""
-    if (/^[0-9a-f]{64}$/.test(known)) return Effect.succeed(known)
-    return Effect.tap(find, (text) =>
-      Effect.sync(() => {
-        try {
-          const written = `${file}.${process.pid}`
-          writeFileSync(written, text)
-          renameSync(written, file)
-        } catch {
-          // A cache that cannot be written costs time only.
-        }
-      })
-    )
-  })
-
 /** Interrupting it cancels the call and waits until it has ended, so that memory can be freed after. */
 const runProgram = (native: Native, pool: Pointer, compiled: Pointer, program: Program, times: number) =>
   Effect.callback<void, DeviceError>((resume) => {
@@ -212,7 +189,7 @@ const runProgram = (native: Native, pool: Pointer, compiled: Pointer, program: P
     native.run.async(compiled, pool, times, fault, (error, code) => {
       ended = true
       if (error !== null && error !== undefined) resume(Effect.die(error))
-      else if (code === 2) resume(Effect.fail(faultOf(program, fault)))
+      else if (code === 2) resume(Effect.fail(faultError("cpu", program, Array.from(fault) as unknown as Fault)))
       else if (code === 3) resume(Effect.fail(fail(program.name, overrun)))
       else if (code === 1 && !interrupted) resume(Effect.fail(fail(program.name, "the run was cancelled by another")))
       else resume(Effect.void)
@@ -228,15 +205,6 @@ const runProgram = (native: Native, pool: Pointer, compiled: Pointer, program: P
 
 const overrun =
   "a kernel wrote past the end of its scratch: this is a mistake in ptmflow's kernels, and what the program computed is not to be trusted"
-
-const faultOf = (program: Program, fault: Int32Array): DeviceError => {
-  const [launch, row, value, limit] = fault as unknown as [number, number, number, number]
-  const kernel = program.launches[launch]?.kernel ?? "unknown"
-  return fail(
-    program.name,
-    `launch ${launch} (${kernel}): row ${row} has ${value}, which is not from 0 to ${limit - 1}`
-  )
-}
 
 /** What `doctor` says of the CPU device. */
 export interface CpuDescription {

@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import { execFileSync } from "node:child_process"
-import { createHash } from "node:crypto"
 import {
   accessSync,
   constants,
@@ -15,8 +14,9 @@ import {
   statSync,
   writeFileSync
 } from "node:fs"
-import { cpus, homedir } from "node:os"
+import { cpus } from "node:os"
 import { delimiter, join } from "node:path"
+import { digest } from "../cache.ts"
 import { DeviceError, type Real } from "../device.ts"
 import { Activation, cacheBlock, kernels, Precision } from "../kernel.ts"
 
@@ -73,10 +73,6 @@ export const compilerFlags = (real: Real, architecture: string): ReadonlyArray<s
   "-pthread",
   `-DREAL=${real === "f32" ? "float" : "double"}`
 ]
-
-/** Default: `ptmflow` in `$XDG_CACHE_HOME` or `~/.cache`; `PTMFLOW_CACHE` overrides it. */
-export const defaultCache = (): string =>
-  process.env["PTMFLOW_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "ptmflow")
 
 const onPath = (name: string): string | undefined => {
   if (name.includes("/")) return existsSync(name) ? name : undefined
@@ -145,13 +141,6 @@ export const instructionSet = (features: ReadonlyArray<string>): string => {
   const named = { avx512f: "AVX-512", avx2: "AVX2", avx: "AVX", asimd: "NEON" }
   for (const [feature, name] of Object.entries(named)) if (features.includes(feature)) return name
   return process.arch === "arm64" ? "NEON" : "128-bit vectors"
-}
-
-/** SHA-256 of texts, each with its length. */
-export const digest = (parts: ReadonlyArray<string>): string => {
-  const hash = createHash("sha256")
-  for (const part of parts) hash.update(`${Buffer.byteLength(part)}:`).update(part)
-  return hash.digest("hex")
 }
 
 /** Equal for two machines only if their kernels are compiled from the same text, by the same compiler, for the same instructions. */
