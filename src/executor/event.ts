@@ -54,12 +54,13 @@ export const StageWaiting = Schema.TaggedStruct("StageWaiting", {
   steps: Schema.optionalKey(Schema.Number)
 })
 
-/** The stage's inputs are known and it runs, for `reasons`. */
+/** The stage's inputs are known and it runs, for `reasons`; `device` is the name of that which it computes on. */
 export const StageStarted = Schema.TaggedStruct("StageStarted", {
   stage: Schema.String,
   operator: Schema.String,
   key: Schema.String,
-  reasons: Schema.Array(Reason)
+  reasons: Schema.Array(Reason),
+  device: Schema.optionalKey(Schema.String)
 })
 
 /** A report of the operator, or the step that it goes on from (`resumed`). */

@@ -4,14 +4,13 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { Device } from "../device/device.ts"
 import type { AnyOperator, SourceFile } from "../operator/operator.ts"
 import type { Graph, StageNode } from "../pipeline/graph.ts"
 import type { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 import { type Code, codeOf } from "./code.ts"
+import { devicesOf, type NamedDevice, placing } from "./devices.ts"
 import type { Recipe } from "./key.ts"
 import type { Read } from "./undeclared.ts"
 
@@ -22,26 +21,25 @@ export class PlanError extends Schema.TaggedError<PlanError>()("PlanError", {
   message: Schema.String
 }) {}
 
-/** A stage with all of its key but the inputs. `files` are its source files. */
+/** A stage with all of its key but the inputs. `files` are its source files, `devices` those that it may compute on, best first. */
 export interface PreparedStage {
   readonly node: StageNode
   readonly recipe: Recipe
   readonly files: ReadonlyArray<SourceFile>
+  readonly devices: ReadonlyArray<NamedDevice>
 }
 
-/** The stages of a graph, prepared; `device` describes the device if there is one. */
+/** The stages of a graph, prepared. */
 export interface Prepared {
   readonly stages: ReadonlyArray<PreparedStage>
   readonly code: Code
-  readonly device: string | null
 }
 
-/** Reads code and source files (by their time stamps, where they are known) and asks the device for its numerics class. */
+/** Reads code and source files (by their time stamps, where they are known) and asks the devices for their numerics classes. */
 export const prepare = Effect.fnUntraced(function* (
   graph: Graph<unknown>,
   store: Store["Service"]
 ): Effect.fn.Return<Prepared, PlanError> {
-  const device = Option.getOrNull(yield* Effect.serviceOption(Device))
   const operators = [...new Set(graph.stages.map(({ operator }) => operator))]
   const code = yield* Effect.mapError(
     codeOf(operators, store),
@@ -56,30 +54,21 @@ export const prepare = Effect.fnUntraced(function* (
       message: `results cannot be reused safely, as operators read what their stage keys do not hold:\n${places.join("\n")}\nTake it in as a parameter, an input or a source file; or, where it is in no result, say so: // ptmflow-allow ${reads[0]!.kind}: why`
     })
   }
-  const numerics =
-    graph.numerics === "any" || device === null
-      ? graph.numerics
-      : yield* Effect.mapError(
-          operators.some(({ usesDevice }) => usesDevice) ? device.numerics : Effect.succeed(null),
-          ({ _tag, message }) => new PlanError({ place: `the ${device.kind} device`, cause: _tag, message })
-        )
+  const placeOf = placing(yield* devicesOf)
   const stages: Array<PreparedStage> = []
   for (const node of graph.stages) {
     const { operator } = node
     const files = operator.sources === undefined ? [] : yield* sourceFiles(node)
     const sources = yield* Effect.forEach(files, (file) => digestOf(node, file, store))
-    if (operator.usesDevice && device === null) {
-      return yield* new PlanError({
-        place: node.name,
-        cause: "NoDevice",
-        message: `stage ${node.name} uses a device and none is provided`
-      })
-    }
+    const refused = (error: { readonly _tag: string; readonly message: string }) => planError(node.name, error)
+    const place = operator.usesDevice ? yield* Effect.mapError(placeOf(node), refused) : undefined
+    const numerics =
+      place === undefined ? null : graph.numerics === "any" ? "any" : yield* Effect.mapError(place.numerics, refused)
     const { code: codeDigest, packages } = code.of(operator)
-    const recipe = { code: codeDigest, packages, sources, numerics: operator.usesDevice ? numerics : null }
-    stages.push({ node, recipe, files })
+    const recipe = { code: codeDigest, packages, sources, numerics }
+    stages.push({ node, recipe, files, devices: place?.devices ?? [] })
   }
-  return { stages, code, device: device?.description ?? null }
+  return { stages, code }
 })
 
 /** What an operator reads that its keys do not hold. One that declares source files may read files. */
@@ -101,8 +90,12 @@ export const readInWords = ({ column, file, kind, line, what }: Read): string =>
   return `${file}:${line}:${column}: ${words[kind]} (${what})`
 }
 
-const planError = (stage: string, error: { readonly _tag: string; readonly message: string }) =>
-  new PlanError({ place: stage, cause: error._tag, message: `stage ${stage}: ${error.message}` })
+const planError = (stage: string, { _tag, message }: { readonly _tag: string; readonly message: string }) =>
+  new PlanError({
+    place: stage,
+    cause: _tag,
+    message: `${_tag === "ResourceError" ? "" : `stage ${stage}: `}${message}`
+  })
 
 const sourceFiles = (node: StageNode): Effect.Effect<ReadonlyArray<SourceFile>, PlanError> =>
   Effect.mapError(node.operator.sources!(node.params), (error) => planError(node.name, error))

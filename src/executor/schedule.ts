@@ -8,6 +8,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
+import { Device } from "../device/device.ts"
 import type { Reason } from "../lineage/reason.ts"
 import type { Preimage, StageFailure, StageRecord } from "../lineage/record.ts"
 import { addStage } from "../lineage/records.ts"
@@ -18,10 +19,12 @@ import type { Held } from "../store/lease.ts"
 import type { Store } from "../store/store.ts"
 import type { BatchCount } from "./batches.ts"
 import type { CodeHistory } from "./code.ts"
+import type { NamedDevice } from "./devices.ts"
 import type { Event } from "./event.ts"
 import { execute } from "./execute.ts"
 import { failureOf } from "./failure.ts"
 import { recipeOf } from "./key.ts"
+import { makePool } from "./pool.ts"
 import { changedSources, type Prepared, type PreparedStage } from "./prepare.ts"
 import { type History, type Resolution, resolveStage } from "./resolve.ts"
 import type { Sharing } from "./sharing.ts"
@@ -69,7 +72,9 @@ export const runStages = Effect.fnUntraced(function* <R>(
   const remaining = running.prepared.stages.filter(({ node }) => !outcomes.has(node.name))
   const prepared = new Map(running.prepared.stages.map((stage) => [stage.node.name, stage]))
   const finished = new Map(remaining.map(({ node }) => [node.name, Deferred.makeUnsafe<void>()]))
-  const device = yield* Semaphore.make(1)
+  const devices = makePool([...new Set(remaining.flatMap((stage) => stage.devices))])
+  /** Where the stages of this run computed: what they made may still be there. */
+  const places = new Map<string, NamedDevice>()
   const slots = yield* Semaphore.make(running.concurrency)
   const keys = new Map<string, Semaphore.Semaphore>()
   const { emit } = running
@@ -94,26 +99,34 @@ export const runStages = Effect.fnUntraced(function* <R>(
     const permit = slots.withPermits(1)
     const same = keys.get(first.key) ?? Semaphore.makeUnsafe(1)
     keys.set(first.key, same)
-    const exclusive = running.store.holding(
-      first.key,
-      (waiting) => emit({ _tag: "StageWaiting", stage: name, operator: operator.name, ...waiting }),
-      Effect.fnUntraced(function* (lease) {
-        yield* running.store.journal.refresh
-        const found = resolve()
-        if (found.action === "reuse") return yield* reuse(stage, { ...found, remote: undefined }, emit)
-        const from = Object.fromEntries(
-          Object.entries(sources).map(([port, source]) => {
-            const { key } = outcomes.get(source.stage) as Extract<Outcome, Done>
-            return [port, { key, port: source.port }]
-          })
-        )
-        return yield* make<R>(running, lease, stage, found, inputs, from)
-      })
-    )
+    const exclusive = (device?: NamedDevice) =>
+      running.store.holding(
+        first.key,
+        (waiting) => emit({ _tag: "StageWaiting", stage: name, operator: operator.name, ...waiting }),
+        Effect.fnUntraced(function* (lease) {
+          yield* running.store.journal.refresh
+          const found = resolve()
+          if (found.action === "reuse") return yield* reuse(stage, { ...found, remote: undefined }, emit)
+          const from = Object.fromEntries(
+            Object.entries(sources).map(([port, source]) => {
+              const { key } = outcomes.get(source.stage) as Extract<Outcome, Done>
+              return [port, { key, port: source.port }]
+            })
+          )
+          return yield* make<R>(running, lease, stage, device, found, inputs, from)
+        })
+      )
     return yield* same.withPermits(1)(
       Effect.flatMap(shared, (outcome) => {
         if (outcome !== undefined) return Effect.succeed(outcome)
-        return operator.usesDevice ? device.withPermits(1)(permit(exclusive)) : permit(exclusive)
+        if (!operator.usesDevice) return permit(exclusive())
+        const before = Object.values(sources).map((source) => places.get(source.stage))
+        const nearest = stage.devices.toSorted((a, b) => Number(before.includes(b)) - Number(before.includes(a)))
+        return devices.using(nearest, (device) => {
+          places.set(name, device)
+          // A stage on a GPU leaves the cores to others.
+          return device.shape.kind === "cuda" ? exclusive(device) : permit(exclusive(device))
+        })
       })
     )
   })
@@ -199,6 +212,9 @@ const reuse = (
   return Effect.as(emit(event), { status: "reused", ...done })
 }
 
+const ranOn = ({ name, shape }: NamedDevice) =>
+  Effect.map(shape.numerics, (numerics) => ({ kind: shape.kind, name, numerics }))
+
 /** What is behind the digests of a preimage, where the journal does not have it yet. */
 const treesOf = ({ journal }: Store["Service"], { code, packages }: Preimage, known: CodeHistory) =>
   (
@@ -218,15 +234,23 @@ const make = Effect.fnUntraced(function* <R>(
   { emit, pipeline, prepared, run, store }: Running,
   { held, lost, tell }: Held,
   stage: PreparedStage,
+  device: NamedDevice | undefined,
   { key, preimage, reasons }: Extract<Resolution, { readonly action: "run" }>,
   inputs: { readonly [port: string]: Artifact },
   from: StageRecord["inputs"]
 ): Effect.fn.Return<Outcome, unknown, R> {
   const { name, operator, paramsJson } = stage.node
+  const on = device === undefined ? {} : { ranOn: yield* ranOn(device) }
   const about = { stage: name, operator: operator.name }
   const time = yield* Clock.currentTimeMillis
   const elapsed = Effect.map(Clock.currentTimeMillis, (now) => (now - time) / 1000)
-  yield* emit({ _tag: "StageStarted", ...about, key, reasons })
+  yield* emit({
+    _tag: "StageStarted",
+    ...about,
+    key,
+    reasons,
+    ...(device === undefined ? {} : { device: device.name })
+  })
   const request = {
     key,
     stage: name,
@@ -239,7 +263,7 @@ const make = Effect.fnUntraced(function* <R>(
   const changed = Effect.map(changedSources(stage, store), (names) =>
     names.length === 0 ? undefined : `source file ${names.join(", ")} changed while stage ${name} read it`
   )
-  const result = yield* execute<R>(store, request, operator, {
+  const executed = execute<R>(store, request, operator, {
     onUpdate: (update) =>
       Effect.flatMap(elapsed, (seconds) => {
         const { step, steps } = update
@@ -248,6 +272,7 @@ const make = Effect.fnUntraced(function* <R>(
       }),
     maySave: Effect.flatMap(held, (is) => (is ? Effect.map(changed, (change) => change === undefined) : lost))
   })
+  const result = yield* device === undefined ? executed : Effect.provideService(executed, Device, device.shape)
   const change = yield* changed
   const { batches, metrics, outputs, over = [], resumedFrom, runSeconds } = result
   const mapped = batches === undefined ? {} : { batches }
@@ -266,7 +291,8 @@ const make = Effect.fnUntraced(function* <R>(
     inputs: from,
     outputs,
     metrics,
-    device: operator.usesDevice ? prepared.device : null,
+    device: device?.shape.description ?? null,
+    ...on,
     time,
     seconds,
     runSeconds,

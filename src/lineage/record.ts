@@ -53,6 +53,8 @@ export const StageRecord = Schema.Struct({
   outputs: Schema.Record(Schema.String, Artifact),
   metrics: Schema.Record(Schema.String, Schema.Number),
   device: Schema.NullOr(Schema.String),
+  /** What `device` describes: its kind, its name in the run, and its numerics class, which the key has only where the pipeline does not accept any. */
+  ranOn: Schema.optionalKey(Schema.Struct({ kind: Schema.String, name: Schema.String, numerics: Schema.String })),
   time: Schema.Number,
   seconds: Schema.Number,
   runSeconds: Schema.Number,

@@ -7,7 +7,9 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { type DeviceKind, deviceKinds } from "../device/device.ts"
 import type { AnyOperator } from "../operator/operator.ts"
+import type { Resources } from "../operator/resources.ts"
 import { OpaqueValue } from "../operator/value-tree.ts"
 import type { Source, StageNode } from "./graph.ts"
 import type { Builder } from "./output.ts"
@@ -47,6 +49,8 @@ export const buildGraph = (
       readonly name?: string
       readonly inputs?: { readonly [port: string]: Source }
       readonly params?: unknown
+      readonly device?: DeviceKind | "auto"
+      readonly resources?: Resources
     } = {}
   ) => {
     const name = (options.name ?? operator.name) + suffix
@@ -70,7 +74,8 @@ export const buildGraph = (
     )
     const partition = within === "" ? {} : { partition: within }
     const made = trees(operator, params, refuse.bind(undefined, name))
-    stages.set(name, { name, operator, params, ...made, inputs, ...partition })
+    const placed = placement(operator, options, refuse.bind(undefined, name))
+    stages.set(name, { name, operator, params, ...made, inputs, ...partition, ...placed })
     return Object.fromEntries(Object.keys(operator.outputs).map((port) => [port, { stage: name, port }]))
   }
 
@@ -133,6 +138,24 @@ const decode = (operator: AnyOperator, params: unknown, refuse: (message: string
   if (Exit.isSuccess(exit)) return exit.value
   const error = Cause.squash(exit.cause)
   return refuse(error instanceof Error ? error.message : String(error))
+}
+
+/** Where a stage is to run. The types refuse most of what is refused here, but not all pipelines are type-checked. */
+const placement = (
+  operator: AnyOperator,
+  { device, resources }: { readonly device?: DeviceKind | "auto"; readonly resources?: Resources },
+  refuse: (message: string) => never
+): Pick<StageNode, "device" | "resources"> => {
+  if (!operator.usesDevice && (device !== undefined || resources !== undefined)) {
+    return refuse(`${operator.name} uses no device: leave out ${device === undefined ? "resources" : "device"}`)
+  }
+  const needs = { ...operator.resources, ...resources }
+  const { gpu, memory } = needs
+  if (memory !== undefined && !(memory > 0)) refuse(`resources.memory is a number of bytes, not ${memory}`)
+  if (gpu !== undefined && gpu !== 1) refuse(`resources.gpu is 1 or left out, not ${gpu}: a stage runs on one device`)
+  if (device === undefined || device === "auto") return { resources: needs }
+  if (deviceKinds.includes(device)) return { device, resources: needs }
+  return refuse(`there is no device ${device}: there are auto, ${deviceKinds.join(", ")}`)
 }
 
 const trees = (operator: AnyOperator, params: unknown, refuse: (message: string) => never) => {

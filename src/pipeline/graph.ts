@@ -4,7 +4,9 @@
  * @since 0.1.0
  */
 import type { Json } from "effect/Schema"
+import type { DeviceKind } from "../device/device.ts"
 import type { AnyOperator } from "../operator/operator.ts"
+import type { Resources } from "../operator/resources.ts"
 
 /** One output port of one stage, by name. */
 export interface Source {
@@ -14,7 +16,7 @@ export interface Source {
 
 /**
  * One use of an operator: `params` as its `run` gets them, every default filled in; `paramsJson` the same as its schema writes them, from which they
- * can be read back; `paramsTree` and `seedsTree` the same as they enter the stage key, seeds apart. `partition` is what of the name says for which partition it is, where it is for one.
+ * can be read back; `paramsTree` and `seedsTree` the same as they enter the stage key, seeds apart. `partition` is what of the name says for which partition it is, where it is for one. `device` is the kind that the stage is to run on (absent: the run's), `resources` what it needs of it.
  */
 export interface StageNode {
   readonly name: string
@@ -25,6 +27,8 @@ export interface StageNode {
   readonly seedsTree: { readonly [name: string]: Json }
   readonly inputs: { readonly [port: string]: Source }
   readonly partition?: string
+  readonly device?: DeviceKind
+  readonly resources: Resources
 }
 
 /**

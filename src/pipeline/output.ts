@@ -3,8 +3,10 @@
  *
  * @since 0.1.0
  */
+import type { Device, DeviceKind } from "../device/device.ts"
 import type { Operator } from "../operator/operator.ts"
 import type { Ports, PortValue } from "../operator/port.ts"
+import type { Resources } from "../operator/resources.ts"
 import type { Source } from "./graph.ts"
 
 declare const Value: unique symbol
@@ -62,16 +64,23 @@ export type Partitioned<O extends LoopState> =
     ? { readonly [partition: string]: O }
     : { readonly [K in keyof O]: { readonly [partition: string]: O[K] } }
 
+/** What a stage may say of where it runs: nothing, if its operator needs no device. */
+export interface Placement<R> {
+  readonly device?: [Device] extends [R] ? DeviceKind | "auto" : never
+  readonly resources?: [Device] extends [R] ? Resources : never
+}
+
 /** What writes a pipeline: `add` a stage, `iterate` a group of them, or build them for each `partition`. */
 export interface Builder {
   /**
    * Adds a stage and returns its outputs. `name` defaults to the operator's and must be unique in the pipeline; `params` are decoded by
-   * the operator's schema, and a key that it does not know is refused.
+   * the operator's schema, and a key that it does not know is refused. `device` is the kind of device that the stage is to run on (default `auto`: the
+   * one that the run is given), `resources` what it needs of it, each in place of the operator's own.
    */
   add<Params, Out extends Ports, E, R>(
     // biome-ignore lint/complexity/noBannedTypes: the exact type of no ports
     operator: Operator<Params, {}, Out, E, R>,
-    options?: { readonly name?: string; readonly params?: ParamsInput<NoInfer<Params>> }
+    options?: { readonly name?: string; readonly params?: ParamsInput<NoInfer<Params>> } & Placement<NoInfer<R>>
   ): OutputsOf<Out, R>
   add<Params, In extends Ports, Out extends Ports, E, R, const I extends InputsOf<In>>(
     operator: Operator<Params, In, Out, E, R>,
@@ -79,7 +88,7 @@ export interface Builder {
       readonly name?: string
       readonly inputs: I & { readonly [K in Exclude<keyof I, keyof In>]: never }
       readonly params?: ParamsInput<NoInfer<Params>>
-    }
+    } & Placement<NoInfer<R>>
   ): OutputsOf<Out, R | OutputNeeds<I[keyof I]>>
 
   /**
