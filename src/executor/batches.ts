@@ -58,9 +58,9 @@ export const KeepInterval = Context.Reference<number>("ptmflow/executor/KeepInte
 
 const placed = (batches: ReadonlyArray<MappedBatch>): ReadonlyArray<NewBatch> => {
   let first = 0
-  return batches.map(({ batch, digest, rows }) => {
+  return batches.map(({ batch, digest, origins, rows }) => {
     first += rows
-    return { batch, digest, rows, first: first - rows }
+    return { batch, digest, rows, origins, first: first - rows }
   })
 }
 

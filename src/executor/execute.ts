@@ -8,16 +8,19 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Preimage } from "../lineage/record.ts"
-import { Artifact, ArtifactError } from "../operator/artifact.ts"
+import { decodeTrace, encodeTrace, type StageTrace } from "../lineage/trace.ts"
+import { Artifact, ArtifactError, Blob, type BlobSource } from "../operator/artifact.ts"
 import { BatchMemo } from "../operator/batches.ts"
 import { type AnyOperator, OperatorError } from "../operator/operator.ts"
+import { originsOf } from "../operator/origins.ts"
 import type { Port } from "../operator/port.ts"
-import { type Progress, Stage } from "../operator/stage.ts"
+import { type Progress, Stage, type Update } from "../operator/stage.ts"
 import { paramsFromJson } from "../pipeline/settings.ts"
 import { asArtifactError } from "../store/blobs.ts"
 import type { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 import { BatchCount, batchMemo, noteBatches, sumOf } from "./batches.ts"
+import { isWorthKeeping, type KeptPoint, makeUpdates, withPoint } from "./trace.ts"
 import { decodeValue, encodeValue } from "./values.ts"
 
 /** All that is needed to run a stage, wherever there is the store and the operator. */
@@ -32,23 +35,34 @@ export const StageRequest = Schema.Struct({
 })
 export type StageRequest = typeof StageRequest.Type
 
-/** What a stage gave: all of it is durable. `runSeconds` is the operator's part of the time, `over` are the inputs that it maps batch by batch. */
+/**
+ * What a stage gave: all of it is durable. `runSeconds` is the operator's part of the time, `over` are the inputs that it maps batch by batch; `trace`, `learned` and
+ * `points` are as in its record.
+ */
 export const StageResult = Schema.Struct({
   outputs: Schema.Record(Schema.String, Artifact),
   metrics: Schema.Record(Schema.String, Schema.Number),
   batches: Schema.optionalKey(BatchCount),
   over: Schema.optionalKey(Schema.Array(Schema.String)),
   resumedFrom: Schema.optionalKey(Schema.Number),
+  trace: Schema.optionalKey(Blob),
+  learned: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  points: Schema.optionalKey(Schema.Array(Schema.Struct({ step: Schema.Number, artifact: Artifact }))),
   runSeconds: Schema.Number
 })
 export type StageResult = typeof StageResult.Type
 
-/** `inputs` are the digests of what the stage was given, `steps` how many it had to do in all, where it had said so. */
+/**
+ * `inputs` are the digests of what the stage was given, `steps` how many it had to do in all, where it had said so; `trace` has its updates so far, `points` are
+ * the resume points before it that are kept.
+ */
 const SavedPoint = Schema.Struct({
   step: Schema.Number,
   steps: Schema.optionalKey(Schema.Number),
   inputs: Schema.Record(Schema.String, Schema.String),
-  artifact: Artifact
+  artifact: Artifact,
+  trace: Schema.optionalKey(Blob),
+  points: Schema.optionalKey(Schema.Array(Schema.Struct({ step: Schema.Number, artifact: Artifact })))
 })
 const decodePoint = Schema.decodeUnknownOption(SavedPoint)
 
@@ -57,18 +71,32 @@ export interface StageUpdate extends Progress {
   readonly resumed?: boolean
 }
 
-/** What whoever runs a stage is told, and what it says: `maySave` whether a resume point would be of what the key says. */
+/**
+ * What whoever runs a stage is told, and what it says: `maySave` whether a resume point would be of what the key says, `keepPoints` how many resume points are kept when
+ * the stage is done (default: none), `from` where it goes on from in the place of its own resume point.
+ */
 export interface Watch {
   readonly onUpdate: (update: StageUpdate) => Effect.Effect<void>
+  readonly onLearned?: (update: Update) => Effect.Effect<void>
   readonly maySave: Effect.Effect<boolean, StoreError>
+  readonly keepPoints?: number
+  readonly from?: KeptPoint
 }
+
+const traceIn = (source: BlobSource, blob: Blob) =>
+  Effect.flatMap(source.bytes(blob), (bytes) =>
+    Effect.mapError(
+      decodeTrace(bytes, `trace ${blob.digest}`),
+      ({ message, place }) => new ArtifactError({ place, message })
+    )
+  )
 
 /** Decodes the inputs, runs the operator and writes its outputs. Fails with whatever the operator fails with. */
 export const execute = Effect.fnUntraced(function* <R>(
   store: Store["Service"],
   request: StageRequest,
   operator: AnyOperator,
-  { maySave, onUpdate }: Watch
+  { from, keepPoints = 0, maySave, onLearned, onUpdate }: Watch
 ): Effect.fn.Return<StageResult, unknown, R> {
   const ports = Object.entries(operator.inputs) as ReadonlyArray<[string, Port<unknown>]>
   const inputs: Record<string, unknown> = {}
@@ -79,6 +107,13 @@ export const execute = Effect.fnUntraced(function* <R>(
   let resumedFrom: number | undefined
   let reached = 0
   let target: number | undefined
+  const updates = makeUpdates()
+  let points: ReadonlyArray<KeptPoint> = []
+  /** A resume point is kept as any artifact is, beside the one that is dropped when the stage is done. */
+  const keepPoint = Effect.fnUntraced(function* <A>(port: Port<A>, step: number, value: A) {
+    if (keepPoints === 0 || !isWorthKeeping(points, step)) return
+    points = withPoint(points, keepPoints, { step, artifact: yield* port.encode(value, store.sink) })
+  })
   const digests = Object.fromEntries(Object.entries(request.inputs).map(([port, { digest }]) => [port, digest]))
   const stage = Stage.of({
     name: request.stage,
@@ -89,8 +124,17 @@ export const execute = Effect.fnUntraced(function* <R>(
         target = progress.steps ?? target
         return onUpdate(progress)
       }),
+    learned: (update) =>
+      Effect.suspend(() => {
+        updates.add(update)
+        return onLearned?.(update) ?? Effect.void
+      }),
     resume: <A>(port: Port<A>) =>
       Effect.gen(function* () {
+        if (from !== undefined) {
+          updates.skip(from.step)
+          return Option.some({ step: from.step, value: yield* port.decode(from.artifact, store.source) })
+        }
         const point = yield* Effect.mapError(store.resumePoints.load(request.key), asArtifactError)
         if (Option.isNone(point)) return Option.none()
         const saved = decodePoint(point.value.value)
@@ -103,6 +147,8 @@ export const execute = Effect.fnUntraced(function* <R>(
           return yield* new ArtifactError({ place, message })
         }
         const value = yield* port.decode(artifact, point.value.source)
+        if (saved.value.trace !== undefined) updates.restore(yield* traceIn(point.value.source, saved.value.trace))
+        points = saved.value.points ?? []
         resumedFrom = step
         reached = step
         target = steps
@@ -112,13 +158,23 @@ export const execute = Effect.fnUntraced(function* <R>(
     save: (port, { step, value }) =>
       Effect.mapError(
         Effect.when(
-          store.resumePoints.save(request.key, (sink) =>
-            Effect.map(port.encode(value, sink), (artifact) => ({
-              step,
-              ...(target === undefined ? {} : { steps: target }),
-              inputs: digests,
-              artifact
-            }))
+          Effect.andThen(
+            keepPoint(port, step, value),
+            store.resumePoints.save(
+              request.key,
+              Effect.fnUntraced(function* (sink) {
+                const artifact = yield* port.encode(value, sink)
+                const trace = updates.trace()
+                return {
+                  step,
+                  ...(target === undefined ? {} : { steps: target }),
+                  inputs: digests,
+                  artifact,
+                  ...(trace.losses.length === 0 ? {} : { trace: yield* sink.put(yield* encodeTrace(trace)) }),
+                  ...(points.length === 0 ? {} : { points: points.map(({ artifact, step }) => ({ step, artifact })) })
+                }
+              })
+            )
           ),
           maySave
         ),
@@ -141,16 +197,24 @@ export const execute = Effect.fnUntraced(function* <R>(
   }
   const runSeconds = ((yield* Clock.currentTimeMillis) - started) / 1000
   const outputs: Record<string, Artifact> = {}
+  const origins: { [output: string]: StageTrace["origins"][string] } = {}
   const counts: Array<Effect.Success<ReturnType<typeof noteBatches>>> = []
   for (const [name, port] of Object.entries(operator.outputs) as ReadonlyArray<[string, Port<unknown>]>) {
     if (!Object.hasOwn(values, name)) {
       return yield* new ArtifactError({ place: name, message: `${operator.name} returned no output ${name}` })
     }
     outputs[name] = yield* encodeValue(store, port, values[name])
+    const of = originsOf(values[name])
+    if (Object.keys(of).length > 0) origins[name] = of
     if (yield* maySave) counts.push(yield* noteBatches(store, request.preimage, values[name], outputs[name]))
   }
   const batches = sumOf(counts)
+  const trace: StageTrace = { ...updates.trace(), origins }
+  const hasTrace = trace.losses.length > 0 || Object.keys(origins).length > 0
   return {
+    ...(hasTrace ? { trace: yield* store.sink.put(yield* encodeTrace(trace)) } : {}),
+    ...(trace.losses.length === 0 ? {} : { learned: updates.learned() }),
+    ...(points.length === 0 ? {} : { points }),
     outputs,
     metrics,
     runSeconds,

@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import type { StageRecord } from "../lineage/record.ts"
 import { decodeRecord } from "../lineage/records.ts"
 import { Blob } from "../operator/artifact.ts"
+import type { NewBatch } from "../store/batches.ts"
 import { sha256 } from "../store/digest.ts"
 import { frame, type NewEntry, unframe } from "../store/journal.ts"
 import { RemoteError } from "../store/remote/remote.ts"
@@ -20,7 +21,15 @@ const Batches = Schema.Struct({
   scope: Schema.String,
   blob: Blob,
   batches: Schema.Array(
-    Schema.Struct({ batch: Schema.String, digest: Schema.String, first: Schema.Number, rows: Schema.Number })
+    Schema.Struct({
+      batch: Schema.String,
+      digest: Schema.String,
+      first: Schema.Number,
+      rows: Schema.Number,
+      origins: Schema.optionalKey(
+        Schema.Array(Schema.Tuple([Schema.Number, Schema.Number, Schema.Number, Schema.Number]))
+      )
+    })
   )
 })
 const decodeBatches = Schema.decodeUnknownOption(Batches)
@@ -31,6 +40,8 @@ export interface Packed {
   readonly entries: ReadonlyArray<NewEntry>
   readonly batches: ReadonlyArray<(typeof Batches)["Type"]>
 }
+
+const inWords = ({ origins, ...batch }: NewBatch) => (origins === undefined ? batch : { ...batch, origins })
 
 /** A table of more batches travels without them. */
 const MOST_BATCHES = 100_000
@@ -54,7 +65,7 @@ export const pack = (
   const blobs = record.batches === undefined ? [] : Object.values(outputs).flatMap(({ parts }) => Object.values(parts))
   for (const blob of blobs) {
     for (const [scope, members] of batches.of(blob, MOST_BATCHES)) {
-      lines.unshift(frame({ kind: "batches", key: scope, value: { scope, blob, batches: members } }))
+      lines.unshift(frame({ kind: "batches", key: scope, value: { scope, blob, batches: members.map(inWords) } }))
     }
   }
   const text = lines.join("")

@@ -12,8 +12,10 @@
  */
 import { randomBytes } from "node:crypto"
 import { availableParallelism } from "node:os"
+import * as path from "node:path"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { nativeTracer } from "effect/Tracer"
 import type { RunRecord, StageFailure } from "../lineage/record.ts"
 import { addRun } from "../lineage/records.ts"
 import type { Artifact } from "../operator/artifact.ts"
@@ -25,14 +27,21 @@ import type { Event } from "./event.ts"
 import { planWith } from "./plan.ts"
 import { type PlanError, prepare } from "./prepare.ts"
 import { RunError, type RunReport, type StageReport } from "./report.ts"
-import { type Outcome, runStages } from "./schedule.ts"
+import { type Outcome, runStages, traced } from "./schedule.ts"
 import { type Sharing, sharingOf } from "./sharing.ts"
 
-/** `concurrency` is how many stages run at once (default: as many as there are cores); those that use the device go one at a time. */
+/**
+ * `concurrency` is how many stages run at once (default: as many as there are cores); those that use the device go one at a time. `keepPoints` is how many resume points
+ * each stage keeps when it is done (default: none), so that `verify` can take samples from its midst; `file` is the pipeline's.
+ */
 export interface RunOptions {
   readonly onEvent?: (event: Event) => Effect.Effect<void>
   readonly concurrency?: number
+  readonly keepPoints?: number
+  readonly file?: string
 }
+
+const inSpan = Effect.withSpan("run", {}, { captureStackTrace: false })
 
 /** Runs a pipeline's stages in an order of need, and gives its outputs. What finished is kept even if the run fails or is interrupted. */
 export const run = Effect.fnUntraced(function* <R>(
@@ -65,6 +74,7 @@ export const run = Effect.fnUntraced(function* <R>(
       seconds,
       settings: graph.settings,
       params: graph.params,
+      ...(options.file === undefined ? {} : { file: path.relative(store.folder, path.resolve(options.file)) }),
       holder: thisProcess(),
       stages: graph.stages.length,
       ran: all.flatMap(([stage, { status }]) => (status === "ran" ? [stage] : [])),
@@ -97,18 +107,35 @@ export const run = Effect.fnUntraced(function* <R>(
     const { key: _, ...event } = plan
     yield* emit({ _tag: "StagePlanned", ...event })
   }
+  yield* Effect.annotateCurrentSpan({ "ptmflow.run": id, "ptmflow.pipeline": graph.pipeline })
+  // Only where there is a tracer: a run may reuse thousands.
+  const isTraced = (yield* Effect.tracer) !== nativeTracer
   for (const { plan, reused } of planned) {
     if (reused === undefined || reused.remote !== undefined) continue
     const { key, record } = reused
     const { outputs: artifacts, metrics } = record
     outcomes.set(plan.stage, { status: "reused", key, artifacts, metrics })
+    if (isTraced) {
+      const attributes = { "ptmflow.key": key, "ptmflow.status": "reused" }
+      yield* Effect.void.pipe(traced("stage", { name: plan.stage, operator: { name: plan.operator } }, attributes))
+    }
     yield* emit({ _tag: "StageReused", stage: plan.stage, operator: plan.operator, key, artifacts, metrics })
   }
   const idle = outcomes.size === graph.stages.length
   const running = Effect.gen(function* () {
     yield* record("running", null, false)
-    const concurrency = options.concurrency ?? availableParallelism()
-    const about = { run: id, pipeline: graph.pipeline, prepared, store, sharing, history, emit, concurrency }
+    const { concurrency = availableParallelism(), keepPoints = 0 } = options
+    const about = {
+      run: id,
+      pipeline: graph.pipeline,
+      prepared,
+      store,
+      sharing,
+      history,
+      emit,
+      concurrency,
+      keepPoints
+    }
     yield* runStages<R>(about, outcomes)
   })
   /** What was here before is pushed too, so that a remote has all of what a run used. */
@@ -138,7 +165,7 @@ export const run = Effect.fnUntraced(function* <R>(
     Object.entries(graph.outputs).map(([name, { port, stage }]) => [name, artifactsOf.get(stage)?.[port] as Artifact])
   )
   return { run: id, pipeline: graph.pipeline, stages, outputs, seconds }
-})
+}, inSpan)
 
 const reportOf = (stage: string, operator: string, outcome: Outcome): StageReport => {
   const { artifacts, key, metrics } = outcome as Extract<Outcome, { readonly status: "reused" | "ran" }>

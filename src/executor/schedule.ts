@@ -59,6 +59,7 @@ export interface Running {
   readonly history: History
   readonly emit: (event: Event) => Effect.Effect<void>
   readonly concurrency: number
+  readonly keepPoints: number
 }
 
 /** How often, one upon another, damaged inputs are made again for one stage. */
@@ -87,6 +88,7 @@ export const runStages = Effect.fnUntraced(function* <R>(
     const { inputs: sources, name, operator } = stage.node
     const resolve = () => resolveStage(stage, inputs, running.history, running.prepared.code)
     const first = resolve()
+    yield* Effect.annotateCurrentSpan("ptmflow.key", first.key)
     if (first.action === "reuse" && first.remote === undefined) return yield* reuse(stage, first, emit)
     /** The result, if a remote has it: it is here then. */
     const shared = Effect.gen(function* () {
@@ -151,6 +153,8 @@ export const runStages = Effect.fnUntraced(function* <R>(
   /** Obtains a stage; if it fails as what it was given is damaged, the stages that made that run again, and then so does this one. */
   const healed = (stage: PreparedStage, times: number): Effect.Effect<Outcome, unknown, R> =>
     Effect.suspend(() => obtain(stage, inputsOf(stage))).pipe(
+      Effect.tap(({ status }) => Effect.annotateCurrentSpan("ptmflow.status", status)),
+      traced("stage", stage.node, { "ptmflow.attempt": 1 + HEALINGS - times }),
       Effect.catch((error) =>
         Effect.suspend(() => {
           const sources = times > 0 ? damaged(stage) : []
@@ -201,6 +205,20 @@ export const runStages = Effect.fnUntraced(function* <R>(
   )
 })
 
+/** In a span: of the `stage`, with what it waits for, or of its `operator`. */
+export const traced = (
+  what: "stage" | "operator",
+  { name, operator }: { readonly name: string; readonly operator: { readonly name: string } },
+  attributes: { readonly [name: string]: string | number }
+) => {
+  const about = { "ptmflow.stage": name, "ptmflow.operator": operator.name, ...attributes }
+  return Effect.withSpan(
+    `${what} ${what === "stage" ? name : operator.name}`,
+    { attributes: about },
+    { captureStackTrace: false }
+  )
+}
+
 const reuse = (
   { node }: PreparedStage,
   { key, record, remote }: Extract<Resolution, { readonly action: "reuse" }>,
@@ -231,7 +249,7 @@ const treesOf = ({ journal }: Store["Service"], { code, packages }: Preimage, kn
 
 /** Runs a stage whose lease is held, and records what it gave. */
 const make = Effect.fnUntraced(function* <R>(
-  { emit, pipeline, prepared, run, store }: Running,
+  { emit, keepPoints, pipeline, prepared, run, store }: Running,
   { held, lost, tell }: Held,
   stage: PreparedStage,
   device: NamedDevice | undefined,
@@ -264,6 +282,7 @@ const make = Effect.fnUntraced(function* <R>(
     names.length === 0 ? undefined : `source file ${names.join(", ")} changed while stage ${name} read it`
   )
   const executed = execute<R>(store, request, operator, {
+    keepPoints,
     onUpdate: (update) =>
       Effect.flatMap(elapsed, (seconds) => {
         const { step, steps } = update
@@ -272,9 +291,11 @@ const make = Effect.fnUntraced(function* <R>(
       }),
     maySave: Effect.flatMap(held, (is) => (is ? Effect.map(changed, (change) => change === undefined) : lost))
   })
-  const result = yield* device === undefined ? executed : Effect.provideService(executed, Device, device.shape)
+  const result = yield* (device === undefined ? executed : Effect.provideService(executed, Device, device.shape)).pipe(
+    traced("operator", stage.node, device === undefined ? {} : { "ptmflow.device": device.name })
+  )
   const change = yield* changed
-  const { batches, metrics, outputs, over = [], resumedFrom, runSeconds } = result
+  const { batches, learned, metrics, outputs, over = [], points, resumedFrom, runSeconds, trace } = result
   const mapped = batches === undefined ? {} : { batches }
   const seconds = yield* elapsed
   // What was read is not what the key says: used here, but no other run will find it.
@@ -299,6 +320,9 @@ const make = Effect.fnUntraced(function* <R>(
     ...(batches === undefined ? {} : { batches: { ...batches, over } }),
     ...(resumedFrom === undefined ? {} : { resumedFrom }),
     ...(operator.columns === undefined ? {} : { columns: operator.columns }),
+    ...(trace === undefined ? {} : { trace }),
+    ...(learned === undefined ? {} : { learned }),
+    ...(points === undefined ? {} : { points }),
     ...uncached
   }
   // A process that was stopped in the midst, and taken for dead, leaves it to the one that has the stage now.

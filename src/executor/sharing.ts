@@ -13,6 +13,7 @@ import * as Semaphore from "effect/Semaphore"
 import type { Reason } from "../lineage/reason.ts"
 import type { Preimage, StageFailure, StageRecord } from "../lineage/record.ts"
 import { stageRecord } from "../lineage/records.ts"
+import { blobsOf } from "../lineage/trace.ts"
 import type { Blob } from "../operator/artifact.ts"
 import { digestOf } from "../operator/digest.ts"
 import { CurrentRemote, RemoteError } from "../store/remote/remote.ts"
@@ -55,12 +56,6 @@ export interface Sharing {
 
 /** Where the newest result of the same code, parameters and inputs is, whatever the numerics. */
 const kinOf = (preimage: Preimage): string => digestOf("any-numerics", { ...preimage, numerics: null })
-
-const blobsOf = (record: StageRecord): ReadonlyArray<Blob> => [
-  ...new Map(
-    Object.values(record.outputs).flatMap(({ parts }) => Object.values(parts).map((blob) => [blob.digest, blob]))
-  ).values()
-]
 
 /** The remote that is set, if any. */
 export const sharingOf = Effect.fnUntraced(function* (store: Store["Service"]): Effect.fn.Return<Sharing | undefined> {

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { Artifact } from "../operator/artifact.ts"
+import { Artifact, Blob } from "../operator/artifact.ts"
 import { ColumnSources } from "../operator/column-source.ts"
 import { Holder } from "../store/holder.ts"
 import { Reason } from "./reason.ts"
@@ -67,6 +67,12 @@ export const StageRecord = Schema.Struct({
     })
   ),
   resumedFrom: Schema.optionalKey(Schema.Number),
+  /** What each update took in, and which input rows the rows of tables came from: see trace.ts. */
+  trace: Schema.optionalKey(Blob),
+  /** All rows of its inputs that it learned from, by port, as ranges; a set that is long is in the trace only. */
+  learned: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  /** Resume points that were kept when it was done, by the number of updates. */
+  points: Schema.optionalKey(Schema.Array(Schema.Struct({ step: Schema.Number, artifact: Artifact }))),
   /** Which columns of its input tables those of its output tables come from, where the operator says so. */
   columns: Schema.optionalKey(ColumnSources),
   /** Why it is the result of no key: `key` is then found by this run and what came from it alone. */
@@ -99,6 +105,8 @@ export const RunRecord = Schema.Struct({
   seconds: Schema.NullOr(Schema.Number),
   settings: Schema.Array(Schema.Struct({ path: Schema.String, value: Schema.String })),
   params: Schema.Json,
+  /** The pipeline's file, from the store's folder on, where it is known. */
+  file: Schema.optionalKey(Schema.String),
   holder: Holder,
   stages: Schema.Number,
   binding: Schema.String,

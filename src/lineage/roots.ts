@@ -11,6 +11,7 @@ import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 import { LineageError } from "./ledger.ts"
 import { keysOf, runRecords, stageRecord } from "./records.ts"
+import { blobsOf } from "./trace.ts"
 
 /** A run that is kept, and why. */
 export interface Root {
@@ -52,9 +53,8 @@ export const rootsOf = Effect.fnUntraced(function* (keep: number): Effect.fn.Ret
   }
   const blobs = new Set<string>()
   for (const key of keys) {
-    for (const { parts } of Object.values(stageRecord(journal, key)?.outputs ?? {})) {
-      for (const { digest } of Object.values(parts)) blobs.add(digest)
-    }
+    const record = stageRecord(journal, key)
+    for (const { digest } of record === undefined ? [] : blobsOf(record)) blobs.add(digest)
   }
   return { runs, keys, blobs }
 })

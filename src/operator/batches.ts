@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { Json } from "effect/Schema"
 import type { Artifact, ArtifactError, BlobSink } from "./artifact.ts"
+import type { Origins } from "./origins.ts"
 
 /**
  * One pure map over the batches of a table: `over` is the input port that the table came in through, `output` tells the maps of one operator apart,
@@ -18,12 +19,16 @@ export interface BatchMap {
   readonly key: Json
 }
 
-/** Rows that a batch gave before: rows `first` to `first + rows` of a table in `file`, whose logical digest is `digest`. */
+/**
+ * Rows that a batch gave before: rows `first` to `first + rows` of a table in `file`, whose logical digest is `digest`; `origins`, where they are
+ * known, say which of the batch's rows each came from.
+ */
 export interface KnownRows {
   readonly file: string
   readonly first: number
   readonly rows: number
   readonly digest: string
+  readonly origins?: Origins | undefined
 }
 
 /**
@@ -53,6 +58,8 @@ export interface MappedBatch {
   readonly digest: string
   readonly rows: number
   readonly made: boolean
+  /** Which of the batch's rows each came from, where that is known. */
+  readonly origins?: Origins | undefined
 }
 
 /** How a table came about batch by batch, in order; `complete` once all of it was read. */

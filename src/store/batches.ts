@@ -9,14 +9,16 @@ import { existsSync, renameSync } from "node:fs"
 import type { DatabaseSync, StatementSync } from "node:sqlite"
 import * as Effect from "effect/Effect"
 import type { Blob } from "../operator/artifact.ts"
+import type { Origins } from "../operator/origins.ts"
 import type { StoreError } from "./storeError.ts"
 
-/** Rows `first` to `first + rows` of the table in `blob`; `digest` is their logical digest. */
+/** Rows `first` to `first + rows` of the table in `blob`; `digest` is their logical digest, `origins` which of the batch's rows they came from. */
 export interface BatchRows {
   readonly blob: Blob
   readonly first: number
   readonly rows: number
   readonly digest: string
+  readonly origins?: Origins | undefined
 }
 
 /** One batch, by its logical digest, and where its rows are in a blob. */
@@ -43,6 +45,22 @@ const BUSY_MS = 10_000
 /** 128 bits of a digest tell batches apart; the rows are checked by all of theirs. */
 const short = (digest: string): Buffer => Buffer.from(digest.slice(0, 32), "hex")
 
+/** An index of before rows had origins gets the column for them, whichever process comes first. */
+const addOrigins = (database: DatabaseSync): void => {
+  const isThere = () =>
+    database
+      .prepare("PRAGMA table_info(batches)")
+      .all()
+      .some(({ name }) => name === "origins")
+  if (isThere()) return
+  database.exec("BEGIN IMMEDIATE")
+  if (!isThere()) database.exec("ALTER TABLE batches ADD COLUMN origins TEXT")
+  database.exec("COMMIT")
+}
+
+const originsOf = (text: unknown): Origins | undefined =>
+  typeof text === "string" ? (JSON.parse(text) as Origins) : undefined
+
 /** The index in `file`, opened when it is first asked; `prepare` runs before it is made. A file that is no index is set aside. */
 export const makeBatchIndex = (file: string, prepare: Effect.Effect<void, StoreError>): BatchIndex => {
   let opened: Opened | undefined
@@ -57,8 +75,10 @@ export const makeBatchIndex = (file: string, prepare: Effect.Effect<void, StoreE
         database.exec(`PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536;
           CREATE TABLE IF NOT EXISTS blobs(id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, bytes INTEGER NOT NULL);
           CREATE TABLE IF NOT EXISTS batches(scope BLOB, batch BLOB, blob INTEGER NOT NULL, first INTEGER NOT NULL,
-            rows INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY(scope, batch)) WITHOUT ROWID;`)
-        const find = database.prepare(`SELECT blobs.digest AS blob, bytes, first, rows, batches.digest AS digest
+            rows INTEGER NOT NULL, digest BLOB NOT NULL, origins TEXT, PRIMARY KEY(scope, batch)) WITHOUT ROWID;`)
+        addOrigins(database)
+        const find =
+          database.prepare(`SELECT blobs.digest AS blob, bytes, first, rows, batches.digest AS digest, origins
           FROM batches JOIN blobs ON blobs.id = batches.blob WHERE scope = ? AND batch = ?`)
         return { database, find }
       } catch (cause) {
@@ -86,7 +106,8 @@ export const makeBatchIndex = (file: string, prepare: Effect.Effect<void, StoreE
           blob: { digest: hex(row["blob"]), bytes: Number(row["bytes"]) },
           first: Number(row["first"]),
           rows: Number(row["rows"]),
-          digest: hex(row["digest"])
+          digest: hex(row["digest"]),
+          origins: originsOf(row["origins"])
         }
       } catch {
         return undefined
@@ -105,7 +126,7 @@ export const makeBatchIndex = (file: string, prepare: Effect.Effect<void, StoreE
       try {
         const rows = open(false)
           ?.database.prepare(
-            `SELECT hex(scope) AS scope, hex(batch) AS batch, first, rows, hex(batches.digest) AS digest
+            `SELECT hex(scope) AS scope, hex(batch) AS batch, first, rows, hex(batches.digest) AS digest, origins
               FROM batches JOIN blobs ON id = blob WHERE blobs.digest = ? ORDER BY scope, first LIMIT ?`
           )
           .all(Buffer.from(blob.digest, "hex"), most + 1)
@@ -118,7 +139,8 @@ export const makeBatchIndex = (file: string, prepare: Effect.Effect<void, StoreE
             batch: lower(row["batch"]),
             digest: lower(row["digest"]),
             first: Number(row["first"]),
-            rows: Number(row["rows"])
+            rows: Number(row["rows"]),
+            origins: originsOf(row["origins"])
           }))
         ])
       } catch {
@@ -171,10 +193,11 @@ const write = (database: DatabaseSync, scope: string, blob: Blob, batches: Reado
     const digest = Buffer.from(blob.digest, "hex")
     database.prepare("INSERT OR IGNORE INTO blobs(digest, bytes) VALUES(?, ?)").run(digest, blob.bytes)
     const { id } = database.prepare("SELECT id FROM blobs WHERE digest = ?").get(digest) as { readonly id: number }
-    const insert = database.prepare("INSERT OR REPLACE INTO batches VALUES(?, ?, ?, ?, ?, ?)")
+    const insert = database.prepare("INSERT OR REPLACE INTO batches VALUES(?, ?, ?, ?, ?, ?, ?)")
     const key = short(scope)
-    for (const { batch, digest, first, rows } of batches) {
-      insert.run(key, short(batch), id, first, rows, Buffer.from(digest, "hex"))
+    for (const { batch, digest, first, origins, rows } of batches) {
+      const from = origins === undefined ? null : JSON.stringify(origins)
+      insert.run(key, short(batch), id, first, rows, Buffer.from(digest, "hex"), from)
     }
     database.exec("COMMIT")
   } catch (cause) {

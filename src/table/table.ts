@@ -8,6 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { ArtifactError } from "../operator/artifact.ts"
 import type { BatchTrace } from "../operator/batches.ts"
+import { makeOrigins, type Origins } from "../operator/origins.ts"
+import { type RowRanges, rangesOf } from "../operator/row-ranges.ts"
 import { arrowSchema, type Batch, load, toRecordBatch } from "./arrow.ts"
 import { structReader } from "./cells.ts"
 import { cellsBuilder, Misfit } from "./cells-builder.ts"
@@ -36,6 +38,8 @@ export interface Table<out Row> {
   readonly cells: Stream.Stream<Batch, ReadError>
   /** How it came about, where it was mapped batch by batch. */
   readonly trace?: BatchTrace
+  /** Which rows of its operator's inputs its rows came from, by input port, as far as it is known; asked when the table has been read. */
+  readonly origins?: () => { readonly [port: string]: Origins }
 }
 
 /** A table over a stream of cells. */
@@ -90,12 +94,16 @@ const BATCH_BYTES = 4 * 1024 * 1024
 /**
  * A table of rows, in memory or of a stream, in batches of at most `batchRows` rows (default 4096) and about 4 MiB. A row that does not fit
  * is a `TableError` when the table is read. Other errors of the stream become `ArtifactError`s with their message. `name` is what errors
- * call the table.
+ * call the table; `from` says which row (or rows, in any order) of an input each row came from, by the input's port, so that lineage can follow rows.
  */
 export const fromRows = <Row, E extends { readonly message: string } = never>(
   rowSchema: RowSchema<Row>,
   rows: Iterable<Row> | Stream.Stream<Row, E>,
-  options?: { readonly batchRows?: number; readonly name?: string }
+  options?: {
+    readonly batchRows?: number
+    readonly name?: string
+    readonly from?: { readonly [port: string]: Iterable<number | ReadonlyArray<number>> }
+  }
 ): Table<Row> => {
   const wanted = columns(rowSchema)
   const inMemory = Stream.isStream(rows) ? undefined : Array.isArray(rows) ? (rows as ReadonlyArray<Row>) : [...rows]
@@ -118,7 +126,21 @@ export const fromRows = <Row, E extends { readonly message: string } = never>(
     check(wanted, batch, { table: name, firstRow })
     return batch
   })
-  return fromCells({ rowSchema, numRows: inMemory?.length, digest: undefined, cells })
+  const table = fromCells({ rowSchema, numRows: inMemory?.length, digest: undefined, cells })
+  const from = options?.from
+  return from === undefined ? table : { ...table, origins: () => mapValues(from, originsOfRows) }
+}
+
+const mapValues = <A, B>(record: { readonly [name: string]: A }, f: (value: A) => B): { readonly [name: string]: B } =>
+  Object.fromEntries(Object.entries(record).map(([name, value]) => [name, f(value)]))
+
+const originsOfRows = (rows: Iterable<number | ReadonlyArray<number>>): Origins => {
+  const origins = makeOrigins()
+  for (const from of rows) {
+    const ranges: RowRanges = typeof from === "number" ? [[from, from]] : rangesOf(from)
+    origins.add(ranges)
+  }
+  return origins.runs()
 }
 
 /** Maps batches with the number, in the table, of their first row; `f` may throw a `TableError`. */

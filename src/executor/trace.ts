@@ -1,0 +1,114 @@
+/**
+ * Takes down what a stage tells of its updates while it runs, and which of its resume points are kept.
+ *
+ * @since 0.1.0
+ */
+import type { StageTrace } from "../lineage/trace.ts"
+import type { Artifact } from "../operator/artifact.ts"
+import { type RowRanges, rangesFromText, rangesText, union } from "../operator/row-ranges.ts"
+import type { Update } from "../operator/stage.ts"
+
+/** A resume point that stays when its stage is done. */
+export interface KeptPoint {
+  readonly step: number
+  readonly artifact: Artifact
+}
+
+/** A record has the rows that a stage learned from if they are no longer text than this; else only its trace has them. */
+const MOST_TEXT = 16_384
+
+/** The updates of one stage. */
+export interface Updates {
+  readonly add: (update: Update) => void
+  /** Goes on from what was taken down before a resume point. */
+  readonly restore: (trace: StageTrace) => void
+  /** The first `step` updates are not of interest. */
+  readonly skip: (step: number) => void
+  readonly trace: () => StageTrace
+  /** All rows that were learned from, by input. */
+  readonly learned: () => { readonly [port: string]: string }
+}
+
+/** So many updates' rows are put together at a time. */
+const SOME = 256
+
+/** A set of rows that grows. */
+const makeRowSet = () => {
+  let whole: RowRanges = []
+  let some: Array<RowRanges> = []
+  const merge = () => {
+    whole = union(whole, ...some)
+    some = []
+    return whole
+  }
+  return {
+    add: (rows: RowRanges) => {
+      some.push(rows)
+      if (some.length === SOME) merge()
+    },
+    rows: merge
+  }
+}
+
+/** No updates yet. */
+export const makeUpdates = (): Updates => {
+  const losses: Array<number> = []
+  const ports = new Map<string, { readonly updates: Array<string>; readonly learned: ReturnType<typeof makeRowSet> }>()
+  const add = (loss: number, given: Update["rows"]) => {
+    for (const [port, rows] of Object.entries(given)) {
+      const of = ports.get(port) ?? { updates: losses.map(() => ""), learned: makeRowSet() }
+      ports.set(port, of)
+      of.updates.push(rangesText(rows))
+      of.learned.add(rows)
+    }
+    losses.push(loss)
+    for (const { updates } of ports.values()) if (updates.length < losses.length) updates.push("")
+  }
+  return {
+    add: ({ loss, rows, step }) => {
+      if (step !== losses.length + 1) {
+        throw new TypeError(`update ${step} was noted after update ${losses.length}: each is noted once, in order`)
+      }
+      add(loss, rows)
+    },
+    restore: (trace) => {
+      trace.losses.forEach((loss, i) => {
+        const given = Object.entries(trace.rows).map(([port, of]) => [port, rangesFromText(of[i] ?? "") ?? []] as const)
+        add(loss, Object.fromEntries(given))
+      })
+    },
+    skip: (step) => {
+      for (let i = 0; i < step; i++) add(0, {})
+    },
+    trace: () => ({
+      losses,
+      rows: Object.fromEntries([...ports].map(([port, { updates }]) => [port, updates])),
+      origins: {}
+    }),
+    learned: () =>
+      Object.fromEntries(
+        [...ports].flatMap(([port, { learned }]) => {
+          const text = rangesText(learned.rows())
+          return text.length > MOST_TEXT ? [] : [[port, text]]
+        })
+      )
+  }
+}
+
+/** Whether a resume point after `step` updates belongs among those that are kept, which are evenly spread, near enough. */
+export const isWorthKeeping = (points: ReadonlyArray<KeptPoint>, step: number): boolean => {
+  const last = points.at(-1)
+  if (last === undefined) return true
+  const spacing = points.length === 1 ? last.step : points[1]!.step - points[0]!.step
+  return step - last.step >= 0.75 * spacing
+}
+
+/** With one more point; where there are then more than `most`, every other goes. */
+export const withPoint = (
+  points: ReadonlyArray<KeptPoint>,
+  most: number,
+  point: KeptPoint
+): ReadonlyArray<KeptPoint> => {
+  const all = [...points, point]
+  return all.length > most ? all.filter((_, i) => i % 2 === 1) : all
+}
