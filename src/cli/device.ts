@@ -4,32 +4,36 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { Device, DeviceError } from "../device/device.ts"
+import { Device, type DeviceError, type DeviceKind } from "../device/device.ts"
+import { Devices, devices } from "../device/devices.ts"
 import type { Graph } from "../pipeline/graph.ts"
 
 /** What was typed about the device. */
 export interface DeviceInput {
-  readonly device: "auto" | "cpu"
+  readonly device: "auto" | DeviceKind
   readonly threads: Option.Option<number>
 }
 
-/** The device asked for; `auto` is the CPU, as the only one there is. */
-export const layer = ({ threads }: DeviceInput): Layer.Layer<Device, DeviceError> =>
-  Layer.unwrap(
-    Effect.map(
-      Effect.promise(() => import("../device/cpu/cpu.ts")),
-      ({ cpu }) => cpu(Option.isSome(threads) ? { threads: threads.value } : {})
-    )
-  )
+/** The devices of this machine, that which was asked for before the others. */
+export const layer = ({ device, threads }: DeviceInput): Layer.Layer<Device | Devices, DeviceError> =>
+  devices({ device, ...(Option.isSome(threads) ? { threads: threads.value } : {}) })
 
-/** Provides the device where a stage uses one. */
+/** Provides the devices where a stage uses one. */
 export const withDevice = <A, E, R>(
   graph: Graph<unknown>,
   input: DeviceInput,
   effect: Effect.Effect<A, E, R | Device>
-): Effect.Effect<A, E | DeviceError, Exclude<R, Device>> =>
+): Effect.Effect<A, E | DeviceError, Exclude<R, Device | Devices>> =>
   graph.stages.some(({ operator }) => operator.usesDevice)
     ? Effect.provide(effect, layer(input))
-    : (effect as Effect.Effect<A, E, Exclude<R, Device>>)
+    : (effect as Effect.Effect<A, E, Exclude<R, Device | Devices>>)
+
+/** The device in words, and why it was taken; empty where none is needed. */
+export const deviceInWords: Effect.Effect<string> = Effect.gen(function* () {
+  const device = Option.getOrUndefined(yield* Effect.serviceOption(Device))
+  if (device === undefined) return ""
+  const reason = Option.match(yield* Effect.serviceOption(Devices), { onNone: () => "", onSome: (all) => all.reason })
+  return `${device.kind}: ${device.description}${reason === "" ? "" : ` (${reason})`}`
+})

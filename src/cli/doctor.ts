@@ -8,8 +8,8 @@ import path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import { type CpuDescription, describeCpu } from "../device/cpu/cpu.ts"
 import { open } from "../store/store.ts"
+import { deviceFindings } from "./doctor-devices.ts"
 import { failureOf } from "./failure.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
 import { type Finding, findingLines } from "./render/findings.ts"
@@ -21,8 +21,8 @@ export const doctor = Effect.fnUntraced(function* (input: {
   readonly threads: Option.Option<number>
   readonly json: boolean
 }) {
-  const cpu = describeCpu(Option.isSome(input.threads) ? { threads: input.threads.value } : {})
-  const findings = [node(), compiler(cpu), device(cpu), yield* store(input.store), disk(input.store)]
+  const devices = yield* deviceFindings(Option.isSome(input.threads) ? { threads: input.threads.value } : {})
+  const findings = [node(), ...devices, yield* store(input.store), disk(input.store)]
   yield* input.json ? printJson(findings) : printLines(findingLines(findings, viewOf(process.stdout)))
   if (findings.some(({ state }) => state === "missing")) process.exitCode = 1
 })
@@ -32,23 +32,6 @@ const node = (): Finding => {
   const where = host === undefined ? process.execPath : `from the npm package node, as the host's is ${host}`
   return { name: "Node", state: "ok", found: `${process.versions.node}, ${where}`, todo: "" }
 }
-
-const compiler = ({ compiler, problem }: CpuDescription): Finding =>
-  compiler === null
-    ? { name: "C++ compiler", state: "missing", found: "none", todo: problem ?? "" }
-    : { name: "C++ compiler", state: "ok", found: `${compiler.version}, ${compiler.path}`, todo: "" }
-
-const device = ({ built, cacheDirectory, compiler, instructionSet, processor, threads }: CpuDescription): Finding => ({
-  name: "CPU device",
-  state: compiler === null ? "missing" : "ok",
-  found: [
-    processor,
-    instructionSet,
-    count(threads, "thread"),
-    built ? `library built, in ${cacheDirectory}` : `library not built yet, will be on first use in ${cacheDirectory}`
-  ].join(", "),
-  todo: compiler === null ? "Stages that use a device cannot run without the compiler." : ""
-})
 
 /** A store that is not there yet is none the worse for it. */
 const store = Effect.fnUntraced(function* (folder: string): Effect.fn.Return<Finding> {

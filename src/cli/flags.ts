@@ -5,6 +5,7 @@
  */
 import * as Argument from "effect/cli/Argument"
 import * as Flag from "effect/cli/Flag"
+import { deviceKinds } from "../device/device.ts"
 import type { Setting } from "../pipeline/graph.ts"
 import { RemotePolicy } from "../store/remote/remote.ts"
 
@@ -34,9 +35,11 @@ export const set = Flag.String("set").pipe(
 )
 
 /** Which device computes. */
-export const device = Flag.Literals("device", ["auto", "cpu"]).pipe(
-  Flag.withMetavar("auto|cpu"),
-  Flag.withDescription("The device that stages compute on; auto takes the best one there is (default auto)"),
+export const device = Flag.Literals("device", ["auto", ...deviceKinds]).pipe(
+  Flag.withMetavar(`auto|${deviceKinds.join("|")}`),
+  Flag.withDescription(
+    "What stages that name no device compute on; auto takes the best there is: cuda, else cpu, else tfjs, which needs no C++ compiler (default auto)"
+  ),
   Flag.withDefault("auto" as const)
 )
 

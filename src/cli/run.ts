@@ -5,13 +5,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { Device } from "../device/device.ts"
 import * as Executor from "../executor/run.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import type { Setting } from "../pipeline/graph.ts"
 import { Store, layer as storeLayer } from "../store/store.ts"
-import { type DeviceInput, withDevice } from "./device.ts"
+import { type DeviceInput, deviceInWords, withDevice } from "./device.ts"
 import { again, program } from "./invocation.ts"
+import type { Targets } from "./listeners.ts"
 import { loadGraph } from "./load.ts"
 import { canRewrite, printLines, viewOf } from "./output.ts"
 import { type RemoteInput, withRemote } from "./remote.ts"
@@ -26,6 +26,22 @@ export interface RunInput extends DeviceInput, RemoteInput {
   readonly set: ReadonlyArray<Setting>
   readonly store: string
   readonly json: boolean
+  readonly openlineage?: Option.Option<string>
+  readonly tensorboard?: Option.Option<string>
+  readonly otlp?: Option.Option<string>
+}
+
+/** Where a run is told of while it goes on, by its flags or by the variables that other programs know it by; undefined: nowhere. */
+const targetsOf = ({ openlineage, otlp, tensorboard }: RunInput): Targets | undefined => {
+  const { OPENLINEAGE_URL, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = process.env
+  const given = (flag: Option.Option<string> | undefined, ...others: ReadonlyArray<string | undefined>) =>
+    flag !== undefined && Option.isSome(flag) ? flag.value : others.find((other) => other !== undefined && other !== "")
+  const targets = {
+    openlineage: given(openlineage, OPENLINEAGE_URL),
+    tensorboard: given(tensorboard),
+    otlp: given(otlp, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT)
+  }
+  return Object.values(targets).every((target) => target === undefined) ? undefined : targets
 }
 
 /** Runs the pipeline and prints its outputs. It fails with the executor's `RunError` where stages failed: they have been shown by then. */
@@ -36,11 +52,20 @@ export const run = Effect.fnUntraced(function* (input: RunInput) {
       graph,
       input,
       Effect.gen(function* () {
-        const device = yield* Effect.serviceOption(Device)
-        const words = Option.match(device, { onNone: () => "", onSome: (each) => `${each.kind}: ${each.description}` })
-        const report = yield* Reporter.make(graph, words, input.json)
+        const report = yield* Reporter.make(graph, yield* deviceInWords, input.json)
         const log = yield* RunLog.make(graph)
-        return yield* Executor.run(graph, { onEvent: (event) => Effect.andThen(log(event), report(event)) })
+        const targets = targetsOf(input)
+        const others =
+          targets === undefined
+            ? undefined
+            : yield* (yield* Effect.promise(() => import("./listeners.ts"))).make(graph, targets)
+        const running = Executor.run(graph, {
+          onEvent: (event) => {
+            const told = Effect.andThen(log(event), report(event))
+            return others === undefined ? told : Effect.andThen(told, others.onEvent(event))
+          }
+        })
+        return yield* others === undefined ? running : others.traced(running)
       })
     )
   )

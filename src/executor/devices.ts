@@ -1,26 +1,14 @@
 /**
- * The devices of a run: which there are, and which a stage may compute on.
+ * Where stages may compute, by what they say of it and what the run has.
  *
  * @since 0.1.0
  */
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Device, DeviceError, type DeviceKind, type DeviceShape } from "../device/device.ts"
+import { Devices } from "../device/devices.ts"
 import type { StageNode } from "../pipeline/graph.ts"
-
-/**
- * What stages can compute on. `preferred` is the kind for those that name none; `of` has all devices of a kind, opened once, and fails where there is
- * none, saying why.
- */
-export class Devices extends Context.Service<
-  Devices,
-  {
-    readonly preferred: DeviceKind
-    readonly of: (kind: DeviceKind) => Effect.Effect<ReadonlyArray<DeviceShape>, DeviceError>
-  }
->()("ptmflow/executor/Devices") {}
 
 /** A device by a name that tells it from the others of a run: `cpu`, or `cuda:1` where there are several. */
 export interface NamedDevice {
@@ -48,6 +36,7 @@ export const devicesOf: Effect.Effect<Devices["Service"] | undefined> = Effect.g
   if (many !== undefined || one === undefined) return many
   return Devices.of({
     preferred: one.kind,
+    reason: "",
     of: (kind) =>
       kind === one.kind
         ? Effect.succeed([one])

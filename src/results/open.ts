@@ -7,7 +7,7 @@ import type { RecordBatch } from "apache-arrow"
 import * as Effect from "effect/Effect"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Stream from "effect/Stream"
-import { cpu } from "../device/cpu/cpu.ts"
+import { devices } from "../device/devices.ts"
 import type { Port } from "../operator/port.ts"
 import { layer, type Store } from "../store/store.ts"
 import { type ContinuationOptions, continueText } from "./continuation.ts"
@@ -35,9 +35,9 @@ export const open = async (folder = ".ptmflow") => {
     checkpoint: (reference: string) => promise(Results.checkpoint(reference)),
     report: (reference: string) => promise(Results.report(reference)),
     metrics: (stage: string, run?: string) => promise(Results.metrics(stage, run)),
-    /** Lets a checkpoint continue a text, on the CPU. */
+    /** Lets a checkpoint continue a text, on the best device there is. */
     generate: ({ checkpoint }: Results.StoredCheckpoint, prompt: string, options?: ContinuationOptions) =>
-      promise(Effect.provide(continueText(checkpoint, prompt, options), cpu())),
+      promise(Effect.provide(continueText(checkpoint, prompt, options), devices())),
     close,
     [Symbol.asyncDispose]: close
   }

@@ -35,7 +35,7 @@ test("bash completes commands, flags, their values and files", () => {
   expect(offered("ptmflow", "st").toSorted()).toEqual(["status", "stop"])
   expect(offered("ptmflow", "")).toEqual(expect.arrayContaining(["run", "plan", "lineage", "generate", "init", "gc"]))
   expect(offered("ptmflow", "run", "--rem").toSorted()).toEqual(["--remote", "--remote-policy"])
-  expect(offered("ptmflow", "run", "--device", "")).toEqual(["auto", "cpu"])
+  expect(offered("ptmflow", "run", "--device", "")).toEqual(["auto", "cuda", "cpu", "tfjs"])
   expect(offered("ptmflow", "run", "tr")).toEqual(["train.ts"])
   expect(offered("ptmflow", "status", "--store", "re")).toEqual(["results"])
 })

@@ -6,10 +6,13 @@
 import type { View } from "./view.ts"
 import { pad, width, wrap } from "./width.ts"
 
-/** One thing that was looked at: `missing` where ptmflow cannot do without it, `poor` where it can. `todo` says what helps. */
+/**
+ * One thing that was looked at: `missing` where ptmflow cannot do without it, `poor` where it can, `absent` where that is no loss. `todo` says what
+ * helps.
+ */
 export interface Finding {
   readonly name: string
-  readonly state: "ok" | "poor" | "missing"
+  readonly state: "ok" | "poor" | "missing" | "absent"
   readonly found: string
   readonly todo: string
 }
@@ -17,7 +20,7 @@ export interface Finding {
 /** A sign, the name, what was found, and below it what to do. */
 export const findingLines = (findings: ReadonlyArray<Finding>, { columns, style }: View): ReadonlyArray<string> => {
   const names = Math.max(...findings.map(({ name }) => width(name)))
-  const signs = { ok: style.good("✓"), poor: style.due("!"), missing: style.bad("✗") }
+  const signs = { ok: style.good("✓"), poor: style.due("!"), missing: style.bad("✗"), absent: style.faint("–") }
   const room = columns - names - 5
   const indent = " ".repeat(names + 5)
   return findings.flatMap(({ found, name, state, todo }) => {
