@@ -8,7 +8,7 @@
  */
 import { createHash } from "node:crypto"
 import * as Effect from "effect/Effect"
-import type { DeviceError, DeviceShape } from "./device.ts"
+import type { DeviceError, DeviceShape, Real } from "./device.ts"
 import { Activation, type AnyLaunch, type BufferRef, type KernelName, type Launch, Precision } from "./kernel.ts"
 import { operandBytes } from "./operands.ts"
 import { philox, uniform } from "./philox.ts"
@@ -145,12 +145,14 @@ export const cases: ReadonlyArray<AnyCase> = [
 /** Changes with what is run, so that what was remembered of another probe is not taken for this one's. */
 export const probeVersion = (): string =>
   createHash("sha256")
-    .update(`ptmflow probe 1\n${JSON.stringify(cases)}`)
+    .update(`ptmflow probe 2\n${JSON.stringify(cases)}`)
     .digest("hex")
     .slice(0, 16)
 
-/** Integer buffers: the values that the kernels accept. */
-const integersFor: { readonly [buffer: string]: (sizes: { readonly [name: string]: number }, i: number) => number } = {
+type IntegerValue = (sizes: { readonly [name: string]: number }, i: number) => number
+
+/** Integer buffers: the values that the kernels accept. `keys` are those of the sampler; a cache's are reals. */
+const integersFor: { readonly [buffer: string]: IntegerValue } = {
   ids: ({ vocabulary = 1 }, i) => (i * 7 + 3) % vocabulary,
   targets: ({ vocabulary = 1 }, i) => (i % 5 === 4 ? -1 : (i * 11 + 1) % vocabulary),
   positions: ({ capacity, context = 70 }, i) => (i * 3 + 2) % Math.max(1, (capacity ?? context) - 1),
@@ -169,11 +171,10 @@ const realsFor: { readonly [buffer: string]: (value: number, i: number) => numbe
   control: (_, i) => [3e-4, 0.1, 0.05, 0.1][i]!
 }
 
-/** Runs the cases on a device (some milliseconds) and digests every buffer they touch. */
-export const probe = Effect.fnUntraced(function* (
-  device: Pick<DeviceShape, "allocate" | "compile" | "read" | "real" | "write">
-): Effect.fn.Return<string, DeviceError> {
-  const { real } = device
+/** The cases as launches of a program on one memory, and the bytes that this memory has before. */
+export const layOut = (
+  real: Real
+): { readonly launches: ReadonlyArray<AnyLaunch>; readonly image: Uint8Array<ArrayBuffer> } => {
   const width = real === "f64" ? 8 : 4
   let end = 0
   const fills: Array<{ readonly offset: number; readonly data: Int32Array | Float32Array | Float64Array }> = []
@@ -184,7 +185,8 @@ export const probe = Effect.fnUntraced(function* (
     const buffers: Record<string, BufferRef> = {}
     operandBytes(bare, real).forEach(({ bytes, name }, slot) => {
       buffers[name] = { memory: 0, offset: end }
-      fills.push({ offset: end, data: operand(name, bytes, width, integers, [index, slot]) })
+      const integer = name === "keys" && kernel !== "sample" ? undefined : integersFor[name]
+      fills.push({ offset: end, data: operand(name, bytes, width, integers, integer, [index, slot]) })
       end += Math.ceil(bytes / 64) * 64
     })
     return { kernel, integers, reals, buffers } as unknown as AnyLaunch
@@ -193,24 +195,40 @@ export const probe = Effect.fnUntraced(function* (
   for (const { data, offset } of fills) {
     image.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset)
   }
+  return { launches, image }
+}
+
+/** Runs the cases on a device (some milliseconds) and gives the bytes of its memory after. */
+export const runCases = Effect.fnUntraced(function* (
+  device: Pick<DeviceShape, "allocate" | "compile" | "read" | "real" | "write">
+): Effect.fn.Return<Uint8Array<ArrayBuffer>, DeviceError> {
+  const { image, launches } = layOut(device.real)
   return yield* Effect.gen(function* () {
-    const memory = yield* device.allocate(end)
+    const memory = yield* device.allocate(image.byteLength)
     yield* device.write(memory, 0, image)
     const program = yield* device.compile({ name: "probe", memories: 1, launches }, [memory])
     yield* program.run()
     yield* device.read(memory, 0, image)
-    return createHash("sha256").update(`ptmflow probe ${real}\n`).update(image).digest("hex")
+    return image
   }).pipe(Effect.scoped)
 })
+
+/** Runs the cases on a device and digests every buffer they touch. */
+export const probe = (
+  device: Pick<DeviceShape, "allocate" | "compile" | "read" | "real" | "write">
+): Effect.Effect<string, DeviceError> =>
+  Effect.map(runCases(device), (image) =>
+    createHash("sha256").update(`ptmflow probe ${device.real}\n`).update(image).digest("hex")
+  )
 
 const operand = (
   name: string,
   bytes: number,
   width: 4 | 8,
   sizes: { readonly [name: string]: number },
+  integer: IntegerValue | undefined,
   [index, slot]: readonly [number, number]
 ) => {
-  const integer = integersFor[name]
   if (integer !== undefined) return Int32Array.from({ length: bytes / 4 }, (_, i) => integer(sizes, i))
   const shape = realsFor[name] ?? ((value: number) => value)
   const values = { length: bytes / width }
