@@ -48,11 +48,13 @@ export const bestOfN = Operator.make("best-of-n", {
       }
     })
     const rows = chosen.map((i) => completions[i]!)
+    const from = { completions: chosen }
     return {
-      best: Table.fromRows(Completion, rows),
+      best: Table.fromRows(Completion, rows, { from }),
       demonstrations: Table.fromRows(
         Demonstration,
-        rows.map(({ answer, id, prompt }) => ({ id, prompt, answer }))
+        rows.map(({ answer, id, prompt }) => ({ id, prompt, answer })),
+        { from }
       )
     }
   })

@@ -149,6 +149,6 @@ export const chatSequences = Operator.make(operator, {
       Stream.mapEffect(([dialogue, row]) => sequenceOf(dialogue, row)),
       Stream.runCollect
     )
-    return { sequences: Table.fromRows(TrainingSequence, rows) }
+    return { sequences: Table.fromRows(TrainingSequence, rows, { from: { dialogues: rows.keys() } }) }
   })
 })

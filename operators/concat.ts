@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Operator from "../src/operator/operator.ts"
+import { identity, makeOrigins } from "../src/operator/origins.ts"
 import type { Port } from "../src/operator/port.ts"
 import * as Table from "../src/table/index.ts"
 
@@ -28,13 +29,20 @@ export const concat = <Row>(
     params: Schema.Struct({}),
     inputs,
     outputs: { rows: port },
-    run: ({ inputs }) =>
-      Effect.succeed({
-        rows: Table.concat(
-          rowSchema,
-          names.map((partition) => inputs[partition]!)
-        )
+    run: ({ inputs }) => {
+      const tables = names.map((partition) => inputs[partition]!)
+      let before = 0
+      const origins = names.map((partition, i) => {
+        const of = makeOrigins()
+        const rows = tables[i]!.numRows ?? 0
+        of.add([], before)
+        of.append(identity(rows), 0)
+        before += rows
+        return [partition, of.runs()] as const
       })
+      const rows = { ...Table.concat(rowSchema, tables), origins: () => Object.fromEntries(origins) }
+      return Effect.succeed({ rows })
+    }
   })
   // What a caller gives is all in the ports: the module where it was called is no part of the code.
   const whole: typeof operator = { ...operator, definition: { ...operator.definition, callers: [] } }

@@ -47,8 +47,8 @@ export const cutDemonstrations = Operator.make("demonstrations", {
     heldOutPrompts: Table.of(Prompt)
   },
   run: Effect.fnUntraced(function* ({ inputs, params }) {
-    const cut = new Map<string, Demonstration>()
-    yield* Stream.runForEach(inputs.documents.rows, (document) =>
+    const cut = new Map<string, Demonstration & { readonly row: number }>()
+    yield* Stream.runForEach(Stream.zipWithIndex(inputs.documents.rows), ([document, row]) =>
       Effect.sync(() => {
         for (const sentence of sentences(document.text)) {
           const words = sentence.split(" ")
@@ -57,7 +57,7 @@ export const cutDemonstrations = Operator.make("demonstrations", {
           const prompt = words.slice(0, params.promptWords).join(" ")
           const id = createHash("sha256").update(prompt).digest("hex").slice(0, 16)
           // One sentence a prompt: a prompt that is held out must not be in the training text of another part.
-          if (!cut.has(id)) cut.set(id, { id, prompt, answer: ` ${words.slice(params.promptWords).join(" ")}` })
+          if (!cut.has(id)) cut.set(id, { id, prompt, answer: ` ${words.slice(params.promptWords).join(" ")}`, row })
         }
       })
     )
@@ -70,16 +70,28 @@ export const cutDemonstrations = Operator.make("demonstrations", {
         message: `the text has ${all.length} sentences of fitting length; heldOut + ranking + policy take ${reserved} and nothing is left to demonstrate: lower them or give more text`
       })
     }
-    const prompts = (from: number, count: number) =>
-      Table.fromRows(
+    const part = (from: number, count: number) => {
+      const rows = all.slice(from, from + count)
+      return { rows, from: { from: { documents: rows.map(({ row }) => row) } } }
+    }
+    const prompts = (first: number, count: number) => {
+      const { from, rows } = part(first, count)
+      return Table.fromRows(
         Prompt,
-        all.slice(from, from + count).map(({ id, prompt }) => ({ id, prompt }))
+        rows.map(({ id, prompt }) => ({ id, prompt })),
+        from
       )
+    }
+    const demonstrations = part(reserved, params.demonstrations)
     return {
       heldOutPrompts: prompts(0, params.heldOut),
       rankingPrompts: prompts(params.heldOut, params.ranking),
       policyPrompts: prompts(params.heldOut + params.ranking, params.policy),
-      demonstrations: Table.fromRows(Demonstration, all.slice(reserved, reserved + params.demonstrations))
+      demonstrations: Table.fromRows(
+        Demonstration,
+        demonstrations.rows.map(({ answer, id, prompt }) => ({ id, prompt, answer })),
+        demonstrations.from
+      )
     }
   })
 })

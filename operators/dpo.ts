@@ -12,6 +12,7 @@ import { type AdamW, adamW } from "../src/engine/optimizer.ts"
 import { learningRate } from "../src/engine/schedule.ts"
 import * as Session from "../src/engine/session.ts"
 import * as Operator from "../src/operator/operator.ts"
+import { rangesOf } from "../src/operator/row-ranges.ts"
 import { Stage } from "../src/operator/stage.ts"
 import * as Table from "../src/table/index.ts"
 import { Ranking } from "./answers.ts"
@@ -129,6 +130,8 @@ export const dpo = Operator.make("dpo", {
       )
       const gradientNorm = yield* session.update(optimizer, rate)
       yield* Pace.refuseDivergence(stage.name, step + 1, sums.loss)
+      const learned = { rankings: rangesOf(rows.map((row) => train[row]!.row)) }
+      yield* stage.learned({ step: step + 1, loss: sums.loss, rows: learned })
       const shown = { loss: sums.loss, accuracy: sums.right / sums.pairs, margin: sums.lead / sums.pairs }
       yield* pace.done(step + 1, { ...shown, learningRate: rate, gradientNorm })
       if (step + 1 < steps && (yield* pace.due)) {

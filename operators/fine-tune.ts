@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import { pack, pad, padPacked, predicted, type Sequence, targetCount } from "../src/engine/batch.ts"
 import * as Session from "../src/engine/session.ts"
 import { OperatorError } from "../src/operator/operator.ts"
+import { rangesOf } from "../src/operator/row-ranges.ts"
 import { Stage } from "../src/operator/stage.ts"
 import { adapted, adapterParams } from "./adapter.ts"
 import * as Errors from "./chat/errors.ts"
@@ -60,8 +61,8 @@ const admit = Effect.fnUntraced(function* (
   { context, vocabulary }: { readonly context: number; readonly vocabulary: number },
   overlong: "error" | "drop"
 ) {
-  const sequences: Array<Sequence> = []
-  for (const { place, sequence } of rows) {
+  const sequences: Array<{ readonly row: number; readonly sequence: Sequence }> = []
+  for (const [row, { place, sequence }] of rows.entries()) {
     const { tokens } = sequence
     if (tokens.length > context) {
       if (overlong === "drop") continue
@@ -77,12 +78,12 @@ const admit = Effect.fnUntraced(function* (
       const message = "no token of the row would be trained (the first token of a row is read, never predicted)"
       return yield* new Errors.NoTrainedToken({ operator, place, message })
     }
-    sequences.push(sequence)
+    sequences.push({ row, sequence })
   }
   return { sequences, dropped: rows.length - sequences.length }
 })
 
-/** Trains, and measures the loss on held-out rows before and after. `input` is what errors call the rows. */
+/** Trains, and measures the loss on held-out rows before and after. `input` is the port that the rows came through. */
 export const fineTune = Effect.fnUntraced(function* (
   operator: string,
   input: string,
@@ -95,14 +96,14 @@ export const fineTune = Effect.fnUntraced(function* (
   const { context } = weights.config
   const { dropped, sequences } = yield* admit(operator, rows, weights.config, params.overlong)
   const heldOutCount = Math.max(1, Math.round(sequences.length * params.heldOutFraction))
-  const heldOut = sequences.slice(0, heldOutCount)
+  const heldOut = sequences.slice(0, heldOutCount).map(({ sequence }) => sequence)
   const train = sequences.slice(heldOutCount)
   const packed = params.packing
     ? pack(
-        train.map(({ tokens }) => tokens.length),
+        train.map(({ sequence }) => sequence.tokens.length),
         context
       ).map((members) => members.map((i) => train[i]!))
-    : train.map((sequence) => [sequence])
+    : train.map((each) => [each])
   if (packed.length < params.batch) {
     const what = params.packing
       ? `${train.length} ${input} to train on fill ${packed.length} rows,`
@@ -132,16 +133,19 @@ export const fineTune = Effect.fnUntraced(function* (
   const before = state["lossBefore"] ?? (yield* evaluate)
   const first = start?.step ?? 0
   const steps = params.epochs * Math.floor(packed.length / params.batch)
-  const tokensPerRow = train.reduce((n, s) => n + s.tokens.length, 0) / packed.length
+  const tokensPerRow = train.reduce((n, { sequence }) => n + sequence.tokens.length, 0) / packed.length
   const rowsOf = Order.rowsOfStep(packed.length, params.batch, params.seed)
   const trainer = makeTrainer(session, params, steps, state)
   const stopper = makeStopper(params.patience, state)
   const pace = yield* Pace.make(first, steps, params.batch * tokensPerRow, yield* Pace.useOf(weights.config))
   for (let step = first; step < steps; step++) {
     const members = Array.from(rowsOf(step), (row) => packed[row]!)
-    const batch = params.packing ? padPacked(members, context) : pad(members.flat(), { context })
+    const of = members.map((row) => row.map(({ sequence }) => sequence))
+    const batch = params.packing ? padPacked(of, context) : pad(of.flat(), { context })
     const metrics = yield* trainer.update(batch, step)
     yield* Pace.refuseDivergence(stage.name, step + 1, metrics.loss)
+    const learned = { [input]: rangesOf(members.flat().map(({ row }) => row)) }
+    yield* stage.learned({ step: step + 1, loss: metrics.loss, rows: learned })
     yield* pace.done(step + 1, metrics)
     if (step + 1 === steps) break
     if (params.validateEvery > 0 && (step + 1) % params.validateEvery === 0) {

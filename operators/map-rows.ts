@@ -34,11 +34,15 @@ export const mapRows = <In, Out>(
           rowSchema: options.to,
           rows: Effect.fnUntraced(function* (batch) {
             const rows: Array<Out> = []
+            const from: Array<number> = []
             for (const [i, row] of batch.entries()) {
-              rows.push(...options.rows(row))
+              for (const made of options.rows(row)) {
+                rows.push(made)
+                from.push(i)
+              }
               if (i % 256 === 255) yield* Effect.yieldNow
             }
-            return rows
+            return { rows, from }
           })
         }),
         (rows) => ({ rows })

@@ -20,11 +20,15 @@ export const rankByLexicon = Operator.make("rank", {
   outputs: { rankings: Table.of(Ranking) },
   run: Effect.fnUntraced(function* ({ inputs }) {
     const judge = yield* rule(inputs.lexicon)
-    const prompts = new Map<string, { readonly prompt: string; readonly answers: Array<string> }>()
-    yield* Stream.runForEach(inputs.completions.rows, ({ answer, id, prompt }) =>
+    const prompts = new Map<
+      string,
+      { readonly prompt: string; readonly answers: Array<string>; readonly rows: Array<number> }
+    >()
+    yield* Stream.runForEach(Stream.zipWithIndex(inputs.completions.rows), ([{ answer, id, prompt }, row]) =>
       Effect.sync(() => {
-        const entry = prompts.get(id) ?? { prompt, answers: [] }
+        const entry = prompts.get(id) ?? { prompt, answers: [], rows: [] }
         entry.answers.push(answer)
+        entry.rows.push(row)
         prompts.set(id, entry)
       })
     )
@@ -32,6 +36,7 @@ export const rankByLexicon = Operator.make("rank", {
       const scores = answers.map(judge)
       return { id, prompt, answers, ranks: scores.map((score) => 1 + scores.filter((other) => other > score).length) }
     })
-    return { rankings: Table.fromRows(Ranking, rankings) }
+    const from = { completions: Array.from(prompts.values(), ({ rows }) => rows) }
+    return { rankings: Table.fromRows(Ranking, rankings, { from }) }
   })
 })

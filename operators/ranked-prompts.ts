@@ -13,8 +13,9 @@ import type { Ranking } from "./answers.ts"
 import type { Checkpoint } from "./checkpoint.ts"
 import { encoding } from "./tokenizer/encoding.ts"
 
-/** A prompt's answers, each a finished sequence, and their ranks. */
+/** A prompt's answers, each a finished sequence, and their ranks; `row` is its place in the table. */
 export interface RankedPrompt {
+  readonly row: number
   readonly sequences: ReadonlyArray<Sequence>
   readonly ranks: ReadonlyArray<number>
 }
@@ -50,7 +51,7 @@ export const rankedPrompts = Effect.fnUntraced(function* (
     const longest = Math.max(...sequences.map((s) => s.tokens.length), 0)
     if (longest > context) return yield* refuse(`${longest} tokens do not fit the model's context of ${context}`)
     // A prompt whose answers all tie says nothing.
-    if (new Set(ranks).size > 1) prompts.push({ sequences, ranks })
+    if (new Set(ranks).size > 1) prompts.push({ row, sequences, ranks })
   }
   return prompts
 })

@@ -13,6 +13,7 @@ import { adamW } from "../src/engine/optimizer.ts"
 import { learningRate } from "../src/engine/schedule.ts"
 import * as Session from "../src/engine/session.ts"
 import * as Operator from "../src/operator/operator.ts"
+import { rangesOf } from "../src/operator/row-ranges.ts"
 import { Stage } from "../src/operator/stage.ts"
 import * as Table from "../src/table/index.ts"
 import { Completion, Ranking } from "./answers.ts"
@@ -163,6 +164,8 @@ export const trainReward = Operator.make("reward", {
       const accuracy = sums.right / sums.pairs
       const margin = sums.lead / sums.pairs
       yield* Pace.refuseDivergence(stage.name, step + 1, loss)
+      const learned = { rankings: rangesOf(members.map(({ row }) => row)) }
+      yield* stage.learned({ step: step + 1, loss, rows: learned })
       yield* pace.done(step + 1, { loss, accuracy, margin, learningRate: rate, gradientNorm })
       if (step + 1 < steps && (yield* pace.due)) {
         const value = { weights: yield* session.weights, tokenizer, optimizer: yield* session.optimizerState }

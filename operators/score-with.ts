@@ -52,6 +52,6 @@ export const scoreWith = <Params, E = never, R = never>(
       )
       const kl = sum(rows.map((r) => sum(r.logProbabilities) - sum(r.referenceLogProbabilities))) / rows.length
       yield* stage.report({ metrics: { reward: sum(rewards) / rows.length, kl } })
-      return { scored: Table.fromRows(ScoredCompletion, rows) }
+      return { scored: Table.fromRows(ScoredCompletion, rows, { from: { completions: rows.keys() } }) }
     })
   })

@@ -87,6 +87,6 @@ export const score = Operator.make("score", {
     )
     const kl = sum(rows.map((r) => sum(r.logProbabilities) - sum(r.referenceLogProbabilities))) / rows.length
     yield* stage.report({ metrics: { reward: sum(reward) / rows.length, kl } })
-    return { scored: Table.fromRows(ScoredCompletion, rows) }
+    return { scored: Table.fromRows(ScoredCompletion, rows, { from: { completions: rows.keys() } }) }
   })
 })

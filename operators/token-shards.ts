@@ -10,12 +10,13 @@ import * as Stream from "effect/Stream"
 import { type Artifact, ArtifactError, type Blob } from "../src/operator/artifact.ts"
 import { digestOf } from "../src/operator/digest.ts"
 import * as Operator from "../src/operator/operator.ts"
+import { makeOrigins, type Origins } from "../src/operator/origins.ts"
 import type { Port } from "../src/operator/port.ts"
 import * as Table from "../src/table/index.ts"
 import { TokenOutOfRange } from "./chat/errors.ts"
 import { PositiveInt, parameter } from "./parameter.ts"
 import { TokenSequence } from "./rows.ts"
-import type { TokenSource } from "./token-source.ts"
+import { type TokenSource, tokensAt } from "./token-source.ts"
 import { TokenizerPort } from "./tokenizer/port.ts"
 
 /** Shards; `chunks` are all tokens in order, each with the bytes of text it stands for. */
@@ -23,6 +24,8 @@ export interface TokenShards extends TokenSource {
   readonly width: 2 | 4
   readonly shardTokens: number
   readonly chunks: Stream.Stream<{ readonly tokens: Int32Array; readonly bytes: number }, ArtifactError>
+  /** Which row of the table that they were made of each token is in, once they are written. */
+  readonly origins?: () => { readonly tokens: Origins }
 }
 
 const Meta = Schema.Struct({
@@ -148,6 +151,7 @@ export const TokenShardsPort: Port<TokenShards> = {
     const shards: TokenShards = {
       ...meta,
       read,
+      rowsAt: tokensAt,
       chunks: Stream.fromIterable(paths.keys()).pipe(
         Stream.mapEffect((shard) => {
           const from = shard * meta.shardTokens
@@ -182,14 +186,28 @@ export const shardTokens = Operator.make("shard-tokens", {
         )
       })
     )
+    let origins = makeOrigins()
+    let next = 0
     const shards: TokenShards = {
       count: 0,
       bytes: 0,
       width: vocabularySize <= 2 ** 16 ? 2 : 4,
       shardTokens: params.shardTokens,
       read: () => Effect.fail(new ArtifactError({ place: "tokens", message: "they are not written yet" })),
+      rowsAt: tokensAt,
+      origins: () => ({ tokens: origins.runs() }),
       chunks: inputs.tokens.rows.pipe(
-        Stream.map(({ bytes, tokens }) => ({ tokens, bytes })),
+        Stream.map(({ bytes, tokens }) => {
+          origins.add([[next, next]], tokens.length)
+          next++
+          return { tokens, bytes }
+        }),
+        Stream.onStart(
+          Effect.sync(() => {
+            origins = makeOrigins()
+            next = 0
+          })
+        ),
         Stream.mapError((error) =>
           error instanceof ArtifactError ? error : new ArtifactError({ place: "tokens", message: error.message })
         )

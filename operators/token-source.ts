@@ -6,22 +6,32 @@
 import * as Effect from "effect/Effect"
 import type { Batch } from "../src/engine/batch.ts"
 import type { ArtifactError } from "../src/operator/artifact.ts"
+import { type RowRanges, union } from "../src/operator/row-ranges.ts"
 import * as Order from "./order.ts"
 import * as Windows from "./windows.ts"
 
-/** `count` tokens that stand for `bytes` bytes of text; `read` gives those from `from` on. */
+/**
+ * `count` tokens that stand for `bytes` bytes of text; `read` gives those from `from` on. `rowsAt` says in which rows of the input windows at these places
+ * are, each with the token after it.
+ */
 export interface TokenSource {
   readonly count: number
   readonly bytes: number
+  readonly rowsAt: (starts: ReadonlyArray<number>, length: number) => RowRanges
   readonly read: (from: number, count: number) => Effect.Effect<Int32Array, ArtifactError>
 }
 
 /** Tokens in memory. */
-export const ofStream = ({ bytes, tokens }: Windows.TokenStream): TokenSource => ({
-  count: tokens.length,
-  bytes,
-  read: (from, count) => Effect.succeed(tokens.subarray(from, from + count))
+export const ofStream = (stream: Windows.TokenStream): TokenSource => ({
+  count: stream.tokens.length,
+  bytes: stream.bytes,
+  rowsAt: (starts, length) => Windows.rowsAt(stream, starts, length),
+  read: (from, count) => Effect.succeed(stream.tokens.subarray(from, from + count))
 })
+
+/** Of tokens that are in no rows: the tokens themselves. */
+export const tokensAt = (starts: ReadonlyArray<number>, length: number): RowRanges =>
+  union(starts.map((start) => [start, start + length] as const))
 
 /** A batch of windows of `length` tokens at these places, each predicting the token after it too. */
 export const windowsAt = Effect.fnUntraced(function* (

@@ -19,19 +19,20 @@ const PIECE = 32_768
 
 interface Piece {
   readonly document: Document
+  readonly row: number
   readonly from: number
   readonly end: number
 }
 
 /** The stretches of a document, cut at line ends and, where it lies inside, at `cut`. */
-const piecesOf = (document: Document, cut: number): ReadonlyArray<Piece> => {
+const piecesOf = (document: Document, row: number, cut: number): ReadonlyArray<Piece> => {
   const { text } = document
   const pieces: Array<Piece> = []
   for (let from = 0; from < text.length; ) {
     const line = text.indexOf("\n", Math.min(from + PIECE, text.length))
     const whole = line < 0 ? text.length : line + 1
     const end = from < cut && cut < whole ? cut : whole
-    pieces.push({ document, from, end })
+    pieces.push({ document, row, from, end })
     from = end
   }
   return pieces
@@ -58,9 +59,10 @@ export const tokenizeByPosition = Operator.make("tokenize-by-position", {
     )
     const cut = Math.floor(length * (1 - params.validationFraction))
     const pieces = documents.rows.pipe(
+      Stream.zipWithIndex,
       Stream.mapAccum(
         () => 0,
-        (before, document) => {
+        (before, [document, row]) => {
           const { text } = document
           // A cut between the two units of one character moves behind it.
           const inside = cut - before
@@ -68,7 +70,7 @@ export const tokenizeByPosition = Operator.make("tokenize-by-position", {
             inside > 0 && inside < text.length && text.codePointAt(inside - 1)! > 0xffff ? inside + 1 : inside
           return [
             before + text.length,
-            [...piecesOf(document, moved).map((piece) => ({ ...piece, train: piece.end <= moved }))]
+            [...piecesOf(document, row, moved).map((piece) => ({ ...piece, train: piece.end <= moved }))]
           ]
         }
       )
@@ -86,19 +88,24 @@ export const tokenizeByPosition = Operator.make("tokenize-by-position", {
         }
       })
     }
-    const side = (train: boolean) =>
-      Table.fromRows(
+    const side = (train: boolean) => {
+      const rows: Array<number> = []
+      return Table.fromRows(
         TokenSequence,
         pieces.pipe(
           Stream.filter((piece) => piece.train === train),
           Stream.mapEffect((piece) =>
             Effect.tap(encode(piece), () => {
+              rows.push(piece.row)
               done += piece.end - piece.from
               return Effect.andThen(stage.report({ step: done, steps: length }), Effect.yieldNow)
             })
-          )
-        )
+          ),
+          Stream.onStart(Effect.sync(() => rows.splice(0)))
+        ),
+        { from: { documents: rows } }
       )
+    }
     return { train: side(true), validation: side(false) }
   })
 })

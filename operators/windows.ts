@@ -7,13 +7,15 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Batch } from "../src/engine/batch.ts"
 import { philox } from "../src/engine/random.ts"
+import { type RowRanges, rangesOf } from "../src/operator/row-ranges.ts"
 import type { ReadError, Table } from "../src/table/index.ts"
 import type { TokenSequence } from "./rows.ts"
 
-/** All tokens of a table in one buffer, in the table's order, and the bytes of text they stand for. */
+/** All tokens of a table in one buffer, in the table's order, and the bytes of text they stand for; `ends` has the place after each row's last token. */
 export interface TokenStream {
   readonly tokens: Int32Array
   readonly bytes: number
+  readonly ends: Float64Array
 }
 
 /** Reads a table of token sequences as one stream. */
@@ -31,12 +33,34 @@ export const read = (table: Table<TokenSequence>): Effect.Effect<TokenStream, Re
     )
     const tokens = new Int32Array(length)
     let at = 0
-    for (const part of parts) {
+    const ends = new Float64Array(parts.length)
+    for (const [row, part] of parts.entries()) {
       tokens.set(part, at)
       at += part.length
+      ends[row] = at
     }
-    return { tokens, bytes }
+    return { tokens, bytes, ends }
   })
+
+/** The row that a token of a stream is in. */
+const rowAt = (ends: Float64Array, token: number): number => {
+  let [low, high] = [0, ends.length - 1]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (ends[middle]! > token) high = middle
+    else low = middle + 1
+  }
+  return low
+}
+
+/** The rows of the table that windows of `length` tokens at these places, and the token that each predicts last, are in. */
+export const rowsAt = ({ ends }: TokenStream, starts: ReadonlyArray<number>, length: number): RowRanges =>
+  rangesOf(
+    starts.flatMap((start) => {
+      const first = rowAt(ends, start)
+      return Array.from({ length: rowAt(ends, start + length) - first + 1 }, (_, i) => first + i)
+    })
+  )
 
 const windows = (tokens: Int32Array, starts: ReadonlyArray<number>, length: number): Batch => {
   const inputs = new Int32Array(starts.length * length)

@@ -10,6 +10,7 @@ import { type Batch, pad, paddedLength } from "../../src/engine/batch.ts"
 import { type AdamW, adamW } from "../../src/engine/optimizer.ts"
 import * as Session from "../../src/engine/session.ts"
 import * as Operator from "../../src/operator/operator.ts"
+import { rangesOf } from "../../src/operator/row-ranges.ts"
 import { Stage } from "../../src/operator/stage.ts"
 import * as Table from "../../src/table/index.ts"
 import * as AnswerSequence from "../answer-sequence.ts"
@@ -79,7 +80,9 @@ export const update = Effect.fnUntraced(function* <E>(
 ) {
   const stage = yield* Stage
   const { policy } = inputs
-  const answers = (yield* Table.collect(inputs.scored)).filter((row) => row.answerTokens.length > 0)
+  const all = yield* Table.collect(inputs.scored)
+  const places = [...all.keys()].filter((row) => all[row]!.answerTokens.length > 0)
+  const answers = places.map((row) => all[row]!)
   const minibatch = params.minibatch === 0 ? answers.length : params.minibatch
   const refuse = (message: string) => new Operator.OperatorError({ operator, place: "scored", message })
   if (answers.length < Math.max(minibatch, 1)) {
@@ -128,6 +131,8 @@ export const update = Effect.fnUntraced(function* <E>(
     }
     const gradientNorm = yield* session.update(optimizer, params.learningRate)
     yield* Pace.refuseDivergence(stage.name, step + 1, sums["loss"]!)
+    const learned = { scored: rangesOf(members.map((i) => places[i]!)) }
+    yield* stage.learned({ step: step + 1, loss: sums["loss"]!, rows: learned })
     yield* stage.report({ step: step + 1, steps, metrics: { ...known, ...sums, gradientNorm } })
     if (step + 1 < steps && (yield* pace.due)) {
       const optimizer = yield* session.optimizerState

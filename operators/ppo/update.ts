@@ -12,6 +12,7 @@ import { withScalarHead } from "../../src/engine/model.ts"
 import type { AdamW } from "../../src/engine/optimizer.ts"
 import * as Session from "../../src/engine/session.ts"
 import * as Operator from "../../src/operator/operator.ts"
+import { rangesOf } from "../../src/operator/row-ranges.ts"
 import { Stage } from "../../src/operator/stage.ts"
 import * as Table from "../../src/table/index.ts"
 import { adapted } from "../adapter.ts"
@@ -89,7 +90,9 @@ export const update = Effect.fnUntraced(function* (operator: string, inputs: Inp
   const stage = yield* Stage
   const { critic, policy } = inputs
   const refuse = (place: string, message: string) => new Operator.OperatorError({ operator, place, message })
-  const answers = (yield* Table.collect(inputs.scored)).filter((row) => row.answerTokens.length > 0)
+  const all = yield* Table.collect(inputs.scored)
+  const places = [...all.keys()].filter((row) => all[row]!.answerTokens.length > 0)
+  const answers = places.map((row) => all[row]!)
   const minibatch = params.minibatch === 0 ? answers.length : params.minibatch
   if (answers.length < Math.max(minibatch, 1)) {
     return yield* refuse(
@@ -210,8 +213,12 @@ export const update = Effect.fnUntraced(function* (operator: string, inputs: Inp
       metrics = { ...known, ...sums, stoppedAfter: done }
       break
     }
+    let mixed = {}
     if (stream !== undefined) {
-      const windows = Windows.random(stream.tokens, params.ptxWindows, context, params.seed, updates + step)
+      const drawn = [params.ptxWindows, context, params.seed, updates + step] as const
+      const windows = Windows.random(stream.tokens, ...drawn)
+      const starts = Windows.randomStarts(stream.tokens.length, ...drawn)
+      mixed = { pretraining: Windows.rowsAt(stream, starts, context) }
       const count = targetCount(windows)
       const loss = yield* session.languageModelLoss(windows, count / params.ptxCoefficient)
       addMetrics(sums, { ptxLoss: loss / params.ptxCoefficient, loss })
@@ -229,6 +236,8 @@ export const update = Effect.fnUntraced(function* (operator: string, inputs: Inp
     metrics = { ...known, ...sums, learningRate: rate, gradientNorm, ...criticNorm }
     done = step + 1
     yield* Pace.refuseDivergence(stage.name, done, sums["loss"]!)
+    const learned = { scored: rangesOf(members.map((i) => places[i]!)), ...mixed }
+    yield* stage.learned({ step: done, loss: sums["loss"]!, rows: learned })
     yield* stage.report({ step: done, steps, metrics })
     if (done < steps && (yield* pace.due)) {
       const value = yield* checkpoints(session, shared ? undefined : judge, inputs, undefined)

@@ -55,7 +55,8 @@ export const makeUpdates = (): Updates => {
   const losses: Array<number> = []
   const ports = new Map<string, { readonly updates: Array<string>; readonly learned: ReturnType<typeof makeRowSet> }>()
   const add = (loss: number, given: Update["rows"]) => {
-    for (const [port, rows] of Object.entries(given)) {
+    for (const [port, ranges] of Object.entries(given)) {
+      const rows = union(ranges)
       const of = ports.get(port) ?? { updates: losses.map(() => ""), learned: makeRowSet() }
       ports.set(port, of)
       of.updates.push(rangesText(rows))
