@@ -121,6 +121,8 @@ const trainOn = Effect.fnUntraced(function* (
     const batch = yield* windowsAt(train, starts)
     const metrics = yield* trainer.update(batch, step)
     yield* Pace.refuseDivergence(stage.name, step + 1, metrics.loss)
+    const rows = { train: train.rowsAt(starts, params.context) }
+    yield* stage.learned({ step: step + 1, loss: metrics.loss, rows })
     yield* pace.done(step + 1, metrics)
     if (step + 1 === params.steps) break
     if (params.validateEvery > 0 && (step + 1) % params.validateEvery === 0) {

@@ -147,13 +147,11 @@ export const rollout = Operator.make("rollout", {
     }
     const chosen =
       params.prompts === 0
-        ? prompts
-        : Array.from(
-            Order.rowsOfStep(prompts.length, params.prompts, params.seed)(params.round),
-            (row) => prompts[row]!
-          )
-    const wanted = chosen.flatMap((prompt) =>
-      Array.from({ length: params.answersPerPrompt }, (_, sample) => ({ prompt, sample }))
+        ? [...prompts.keys()]
+        : Array.from(Order.rowsOfStep(prompts.length, params.prompts, params.seed)(params.round))
+    const from = { prompts: chosen.flatMap((row) => Array.from({ length: params.answersPerPrompt }, () => row)) }
+    const wanted = chosen.flatMap((row) =>
+      Array.from({ length: params.answersPerPrompt }, (_, sample) => ({ prompt: prompts[row]!, sample }))
     )
     const saved = yield* stage.resume(completionTable)
     const completions = yield* sample(inputs.policy, wanted, params, params.round, {
@@ -164,6 +162,6 @@ export const rollout = Operator.make("rollout", {
     const tokens = completions.reduce((n, c) => n + c.answerTokens.length, 0)
     const metrics = { tokensPerAnswer: tokens / completions.length, endedShare: ended / completions.length }
     yield* stage.report({ metrics })
-    return { completions: Table.fromRows(Completion, completions) }
+    return { completions: Table.fromRows(Completion, completions, { from }) }
   })
 })

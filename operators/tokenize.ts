@@ -100,10 +100,12 @@ export const tokenize = Operator.make("tokenize", {
         rowSchema: TokenSequence,
         rows: Effect.fnUntraced(function* (batch) {
           const rows: Array<TokenSequence> = []
-          for (const document of batch) {
+          const from: Array<number> = []
+          for (const [i, document] of batch.entries()) {
             for (const segment of cut(document)) {
               if (isValidation(rule, segment) !== (output === "validation")) continue
               rows.push(yield* encode(segment))
+              from.push(i)
               if (rows.length % 64 === 0) yield* Effect.yieldNow
             }
             done++
@@ -111,7 +113,7 @@ export const tokenize = Operator.make("tokenize", {
               yield* stage.report(total === 0 ? { step: done } : { step: done, steps: total })
             }
           }
-          return rows
+          return { rows, from }
         })
       })
     return { train: yield* side("train"), validation: yield* side("validation") }
