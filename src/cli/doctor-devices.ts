@@ -66,11 +66,10 @@ const cuda = ({ cards, driver, problem }: CudaDescription): Finding => {
     : { name, state: "poor", found: found === "" ? "none" : found, todo: problem }
 }
 
-const tfjs = ({ backends, chosen, version }: TfjsDescription): Finding => {
+const tfjs = ({ backends, chosen }: TfjsDescription): Finding => {
   const name = "TFJS device"
   const each = backends.map(({ found, name, problem }) =>
     name === chosen ? `${name} (taken): ${found ?? ""}` : `${name}: ${problem ?? found ?? ""}`
   )
-  const words = [`TensorFlow.js ${version ?? "is not there"}`, ...each].join("\n")
-  return { name, state: chosen === null ? "absent" : "ok", found: words, todo: "" }
+  return { name, state: chosen === null ? "absent" : "ok", found: each.join("\n"), todo: "" }
 }

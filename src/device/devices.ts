@@ -51,9 +51,10 @@ const opening = (
     return [yield* built(cpu(threads === undefined ? {} : { threads }))]
   }),
   cuda: Effect.gen(function* () {
-    const { cuda, describeCuda } = yield* loaded("cuda", () => import("./cuda/cuda.ts"))
+    const { describeCuda } = yield* loaded("cuda", () => import("./cuda/describe.ts"))
     const { cards, problem } = yield* describeCuda()
     if (problem !== null) return yield* new DeviceError({ device: "cuda", operation: "start", message: problem })
+    const { cuda } = yield* loaded("cuda", () => import("./cuda/cuda.ts"))
     // A machine may have a card that is too old beside those that are not.
     const opened = yield* Effect.forEach(cards, ({ ordinal }) => Effect.result(built(cuda({ card: ordinal }))))
     const shapes = opened.flatMap((each) => (Result.isSuccess(each) ? [each.success] : []))

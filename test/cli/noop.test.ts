@@ -27,7 +27,7 @@ const blowUp = 10
 
 /** What `run` and `plan` need only where something is to be done, or shown. */
 const needless =
-  /\/(esbuild|acorn|apache-arrow|koffi|platform-node|platform-node-shared)\/|node:sqlite|effect\/dist\/(cli|Stream|Channel|FileSystem)|src\/(device\/cpu|engine|table|page)\//
+  /\/(esbuild|acorn|apache-arrow|koffi|platform-node|platform-node-shared)\/|node:sqlite|effect\/dist\/(cli|Stream|Channel|FileSystem)|src\/(device\/(cpu|cuda|tfjs)|engine|table|page)\//
 
 describe("run, where nothing changed (row 40)", () => {
   const folders = new Map<number, Folder>()

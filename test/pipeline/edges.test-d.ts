@@ -72,7 +72,14 @@ export const good = Pipeline.make("good", {}, (p) => {
   const rolled = p.add(rollout, { inputs: { checkpoint, tokens } })
   // An output of a subtype fits: a rollout is tokens and more.
   p.add(train, { name: "again", inputs: { tokens: rolled.rollout } })
+  p.add(train, { name: "placed", inputs: { tokens }, device: "cuda", resources: { gpu: 1, memory: 2e10 } })
 
+  // @ts-expect-error there is no such device
+  p.add(train, { inputs: { tokens }, device: "gpu" })
+  // @ts-expect-error a stage that uses no device is not put on one
+  p.add(rollout, { inputs: { checkpoint, tokens }, device: "cpu" })
+  // @ts-expect-error nor does it need anything of one
+  p.add(read, { params: { glob: "*.txt" }, resources: { memory: 1 } })
   // @ts-expect-error tokens are no rollout
   p.add(improve, { inputs: { checkpoint, rollout: tokens } })
   // @ts-expect-error a checkpoint is no tokens
