@@ -8,6 +8,7 @@ import type * as Scope from "effect/Scope"
 import { DeviceError } from "../device.ts"
 import { type Address, bind } from "./driver.ts"
 import type { ProductStep } from "./step.ts"
+import { freeing, onCard, type Stream } from "./stream.ts"
 
 interface CublasLtFunctions {
   readonly cublasLtCreate: (handle: BigUint64Array) => number
@@ -124,7 +125,7 @@ export interface ProductAddresses {
 /** Enqueues products; freed with its scope. `supports` is false where cuBLASLt has no algorithm for a product. */
 export interface Products {
   readonly supports: (product: ProductStep, at: ProductAddresses) => boolean
-  readonly enqueue: (product: ProductStep, at: ProductAddresses, stream: Address) => void
+  readonly enqueue: (product: ProductStep, at: ProductAddresses) => void
 }
 
 interface Plan {
@@ -156,6 +157,7 @@ const nothing = Float32Array.of(0)
  */
 export const products = Effect.fnUntraced(function* (
   path: string,
+  stream: Stream,
   workspace: Address
 ): Effect.fn.Return<Products, DeviceError, Scope.Scope> {
   const functions = yield* Effect.tryPromise({
@@ -171,11 +173,8 @@ export const products = Effect.fnUntraced(function* (
     return into[0]!
   }
   const handle = yield* Effect.acquireRelease(
-    Effect.try({
-      try: () => made("cublasLtCreate", (into) => functions.cublasLtCreate(into)),
-      catch: (cause) => cause as DeviceError
-    }),
-    (handle) => Effect.sync(() => functions.cublasLtDestroy(handle))
+    onCard(stream, "start", () => made("cublasLtCreate", (into) => functions.cublasLtCreate(into))),
+    (handle) => freeing(stream, () => functions.cublasLtDestroy(handle))
   )
 
   const plans = new Map<string, Plan | null>()
@@ -268,7 +267,7 @@ export const products = Effect.fnUntraced(function* (
 
   return {
     supports: (product, at) => planOf(product, at) !== null,
-    enqueue: (product, at, stream) => {
+    enqueue: (product, at) => {
       const plan = planOf(product, at)
       if (plan === null) check("cublasLtMatmulAlgoGetHeuristic (no algorithm)", -1)
       const { a, algorithm, b, descriptor, out } = plan!
@@ -295,7 +294,7 @@ export const products = Effect.fnUntraced(function* (
           algorithm,
           workspace,
           workspaceBytes,
-          stream
+          stream.handle
         )
       )
     }

@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { DeviceError, type Memory } from "../device.ts"
 import { type Address, Cuda, check, type Driver } from "./driver.ts"
-import { attempt, made, makeEvent, passed, type Stream } from "./stream.ts"
+import { freeing, made, makeEvent, onCard, passed, type Stream } from "./stream.ts"
 
 /** Memory of the card. */
 export interface CudaMemory extends Memory {
@@ -19,12 +19,13 @@ const gibibytes = (bytes: bigint) => `${(Number(bytes) / 2 ** 30).toFixed(2)} Gi
 
 /** Bytes on the card, zeroed; `for_` says for what, in the error where there is no room. */
 export const allocateOn = (
-  { driver, handle }: Stream,
+  stream: Stream,
   bytes: number,
   for_: string
 ): Effect.Effect<CudaMemory, DeviceError, Scope.Scope> =>
   Effect.acquireRelease(
-    attempt("allocate", () => {
+    onCard(stream, "allocate", () => {
+      const { driver, handle } = stream
       const into = new BigUint64Array(1)
       const status = driver.cuMemAlloc_v2(into, Math.max(bytes, 4))
       if (status === Cuda.CUDA_ERROR_OUT_OF_MEMORY) throw noRoom(driver, bytes, for_)
@@ -33,7 +34,7 @@ export const allocateOn = (
       return { bytes, address: into[0]! }
     }),
     // Whatever still uses it ends first: the driver waits for it.
-    ({ address }) => Effect.sync(() => driver.cuMemFree_v2(address))
+    ({ address }) => freeing(stream, () => stream.driver.cuMemFree_v2(address))
   )
 
 const noRoom = (driver: Driver, bytes: number, for_: string): DeviceError => {
@@ -53,13 +54,14 @@ export interface PinnedMemory {
 
 /** Memory that is never paged out; freed with the scope. */
 export const pinnedMemory = Effect.fnUntraced(function* (
-  { driver }: Stream,
+  stream: Stream,
   bytes: number
 ): Effect.fn.Return<PinnedMemory, DeviceError, Scope.Scope> {
+  const { driver } = stream
   const { default: koffi } = yield* Effect.promise(() => import("koffi"))
   const address = yield* Effect.acquireRelease(
-    attempt("start", () => made(driver, "start", (into) => driver.cuMemHostAlloc(into, bytes, 0))),
-    (address) => Effect.sync(() => driver.cuMemFreeHost(address))
+    onCard(stream, "start", () => made(driver, "start", (into) => driver.cuMemHostAlloc(into, bytes, 0))),
+    (address) => freeing(stream, () => driver.cuMemFreeHost(address))
   )
   return { address, view: koffi.view(address, bytes) }
 })
@@ -96,7 +98,7 @@ export const openTransfers = Effect.fnUntraced(function* (
   for (let i = 0; i < pieces; i++) {
     const offset = i * pieceBytes
     const view = new Uint8Array(staging.view, offset, pieceBytes)
-    slots.push({ at: staging.address + BigInt(offset), view, event: yield* makeEvent(driver), used: false })
+    slots.push({ at: staging.address + BigInt(offset), view, event: yield* makeEvent(stream), used: false })
   }
   let next = 0
 
@@ -121,6 +123,7 @@ export const openTransfers = Effect.fnUntraced(function* (
       const slot = await turn("write")
       if (piece.length < small) slot.view.set(piece)
       else await asked(copies["in"]!, slot.at, piece, piece.length)
+      stream.enter()
       check(driver, "write", driver.cuMemcpyHtoDAsync_v2(at + BigInt(start), slot.at, piece.length, handle))
       check(driver, "write", driver.cuEventRecord(slot.event, handle))
     }
@@ -134,6 +137,7 @@ export const openTransfers = Effect.fnUntraced(function* (
       if (start >= bytes.length) continue
       const piece = bytes.subarray(start, start + pieceBytes)
       const slot = await turn("read")
+      stream.enter()
       check(driver, "read", driver.cuMemcpyDtoHAsync_v2(slot.at, at + BigInt(start), piece.length, handle))
       check(driver, "read", driver.cuEventRecord(slot.event, handle))
       onTheWay.push(async () => {

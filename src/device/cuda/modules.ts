@@ -6,11 +6,11 @@
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { DeviceError } from "../device.ts"
-import { type Address, Cuda, check, type Driver } from "./driver.ts"
+import { type Address, Cuda, check } from "./driver.ts"
 import { compiledKernels, kernelSources } from "./kernel-cache.ts"
 import { loadNvrtc, targetOf } from "./nvrtc.ts"
 import type { Card, KernelStep } from "./step.ts"
-import { attempt, made } from "./stream.ts"
+import { freeing, made, onCard, type Stream } from "./stream.ts"
 
 /** Finds kernels by their files and names. */
 export interface Modules {
@@ -23,13 +23,14 @@ export interface Modules {
 /** Shared memory of a block that needs no asking for. */
 const freeShared = 48 * 1024
 
-/** Modules in the context that is current; unloaded with the scope. */
+/** Modules in the context of a card; unloaded with the scope. */
 export const openModules = Effect.fnUntraced(function* (
-  driver: Driver,
+  stream: Stream,
   nvrtcPath: string,
   card: Card,
   cacheFolder: string
 ): Effect.fn.Return<Modules, DeviceError, Scope.Scope> {
+  const { driver } = stream
   const scope = yield* Effect.scope
   const nvrtc = yield* Effect.cached(loadNvrtc(nvrtcPath))
   const sources = kernelSources()
@@ -44,8 +45,8 @@ export const openModules = Effect.fnUntraced(function* (
     const compiler = yield* nvrtc
     const image = yield* compiledKernels(cacheFolder, compiler, source, targetOf(compiler, card.capability))
     const module = yield* Effect.acquireRelease(
-      attempt("load", () => made(driver, `load ${file}`, (into) => driver.cuModuleLoadData(into, image))),
-      (module) => Effect.sync(() => driver.cuModuleUnload(module))
+      onCard(stream, "load", () => made(driver, `load ${file}`, (into) => driver.cuModuleLoadData(into, image))),
+      (module) => freeing(stream, () => driver.cuModuleUnload(module))
     ).pipe(Effect.provideService(Scope.Scope, scope))
     loaded.set(file, module)
   })

@@ -23,31 +23,43 @@ export const made = (driver: Driver, operation: string, create: (into: BigUint64
   return into[0]!
 }
 
-/** A context of the card on this thread, and a queue in it. */
+/** A queue in the context of a card. `enter` makes that context the one of this thread: it may have become another card's meanwhile. */
 export interface Stream {
   readonly driver: Driver
   readonly handle: Address
+  readonly enter: () => void
 }
 
-/** The primary context of the card, which libraries in the same process share, held for the scope. */
+/** Calls of the driver in the context of the card. */
+export const onCard = <A>(stream: Pick<Stream, "enter">, operation: string, body: () => A) =>
+  attempt(operation, () => {
+    stream.enter()
+    return body()
+  })
+
+/** What frees: of its failing nobody can make anything. */
+export const freeing = (stream: Pick<Stream, "enter">, body: () => void): Effect.Effect<void> =>
+  Effect.ignore(onCard(stream, "free", body))
+
+/** The primary context of the card, which libraries in the same process share, held for the scope, and a queue in it. */
 export const openStream = (driver: Driver, ordinal: number): Effect.Effect<Stream, DeviceError, Scope.Scope> =>
   Effect.gen(function* () {
-    yield* Effect.acquireRelease(
-      attempt("start", () => {
-        const context = made(driver, "start", (into) => driver.cuDevicePrimaryCtxRetain(into, ordinal))
-        check(driver, "start", driver.cuCtxSetCurrent(context))
-      }),
+    const context = yield* Effect.acquireRelease(
+      attempt("start", () => made(driver, "start", (into) => driver.cuDevicePrimaryCtxRetain(into, ordinal))),
       () => Effect.sync(() => driver.cuDevicePrimaryCtxRelease_v2(ordinal))
     )
+    const enter = () => check(driver, "enter", driver.cuCtxSetCurrent(context))
     const handle = yield* Effect.acquireRelease(
-      attempt("start", () => made(driver, "start", (into) => driver.cuStreamCreate(into, Cuda.CU_STREAM_NON_BLOCKING))),
+      onCard({ enter }, "start", () =>
+        made(driver, "start", (into) => driver.cuStreamCreate(into, Cuda.CU_STREAM_NON_BLOCKING))
+      ),
       (stream) =>
-        Effect.sync(() => {
+        freeing({ enter }, () => {
           driver.cuStreamSynchronize(stream)
           driver.cuStreamDestroy_v2(stream)
         })
     )
-    return { driver, handle }
+    return { driver, handle, enter }
   })
 
 /** Milliseconds of asking as often as the event loop turns, which costs a step of training nothing; after that it is asked once a millisecond. */
@@ -74,8 +86,12 @@ export const passed = (driver: Driver, operation: string, event: Address): Promi
   })
 
 /** An event in a scope. */
-export const makeEvent = (driver: Driver): Effect.Effect<Address, DeviceError, Scope.Scope> =>
-  Effect.acquireRelease(
-    attempt("start", () => made(driver, "start", (into) => driver.cuEventCreate(into, Cuda.CU_EVENT_DISABLE_TIMING))),
-    (event) => Effect.sync(() => driver.cuEventDestroy_v2(event))
+export const makeEvent = (stream: Stream): Effect.Effect<Address, DeviceError, Scope.Scope> => {
+  const { driver } = stream
+  return Effect.acquireRelease(
+    onCard(stream, "start", () =>
+      made(driver, "start", (into) => driver.cuEventCreate(into, Cuda.CU_EVENT_DISABLE_TIMING))
+    ),
+    (event) => freeing(stream, () => driver.cuEventDestroy_v2(event))
   )
+}
