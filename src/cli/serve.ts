@@ -4,13 +4,19 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { serve as servePage } from "../page/server/serve.ts"
+import type { Setting } from "../pipeline/graph.ts"
 import { layer as storeLayer } from "../store/store.ts"
 import { type DeviceInput, layer as deviceLayer } from "./device.ts"
+import { CommandError } from "./failure.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
+import { planner } from "./planner.ts"
 
 /** What was typed after `serve`. */
 export interface ServeInput extends DeviceInput {
+  readonly pipeline: Option.Option<string>
+  readonly set: ReadonlyArray<Setting>
   readonly host: string
   readonly port: number
   readonly store: string
@@ -20,12 +26,21 @@ export interface ServeInput extends DeviceInput {
 /** Serves the page until it is stopped, and says where. */
 export const serve = Effect.fnUntraced(
   function* (input: ServeInput) {
-    const { address, token } = yield* servePage({ ...input, device: deviceLayer(input) })
+    const pipeline = Option.getOrUndefined(input.pipeline)
+    if (pipeline === undefined && input.set.length > 0) {
+      const message = "--set sets parameters of a pipeline, and none was named"
+      return yield* new CommandError({ place: "", message, next: "Name it: ptmflow serve pipelines/mine.ts --set ..." })
+    }
+    const { address, token } = yield* servePage({
+      ...input,
+      device: deviceLayer(input),
+      planner: pipeline === undefined ? undefined : planner(pipeline, input.set, input)
+    })
     if (input.json) yield* printJson({ address, token: token ?? null })
     else {
       const { style } = viewOf(process.stdout)
       yield* printLines([
-        `The page of ${input.store}: ${address}${token === undefined ? "" : `?token=${token}`}`,
+        `The page of ${input.store}: ${address}${token === undefined ? "" : `?token=${token}`}${pipeline === undefined ? "" : "#/plan"}`,
         style.faint("Ctrl-C stops it.")
       ])
     }

@@ -35,6 +35,13 @@ export const StagePlan = Schema.Struct({
 })
 export type StagePlan = typeof StagePlan.Type
 
+/** A stage's plan, and what it takes: by input the stage and the output of it. */
+export const PlanNode = Schema.Struct({
+  ...StagePlan.fields,
+  inputs: Schema.Record(Schema.String, Schema.Struct({ stage: Schema.String, port: Schema.String }))
+})
+export type PlanNode = typeof PlanNode.Type
+
 /**
  * The stages in an order of running. `seconds` is the sum of what stages that run, or may run, took last time. This is what `plan --json` prints;
  * `format` counts up when a field changes its meaning or goes, not when one is added.
@@ -42,7 +49,7 @@ export type StagePlan = typeof StagePlan.Type
 export const Plan = Schema.Struct({
   format: Schema.Literal(1),
   pipeline: Schema.String,
-  stages: Schema.Array(StagePlan),
+  stages: Schema.Array(PlanNode),
   seconds: Schema.Number
 })
 export type Plan = typeof Plan.Type
@@ -56,7 +63,7 @@ export const plan = Effect.fnUntraced(function* <R>(
   const prepared = yield* prepare(graph, store)
   const sharing = yield* sharingOf(store)
   const { planned } = yield* planWith(graph.pipeline, prepared, store, sharing)
-  return planOf(graph.pipeline, planned)
+  return planOf(graph, planned)
 })
 
 /** Plans with what the store has and, if that is not enough, with what a remote has. */
@@ -153,9 +160,9 @@ const resolve = (
   return { action: certain ? "run" : "maybe", key: undefined, reasons, latest, batches }
 }
 
-const planOf = (pipeline: string, planned: ReadonlyArray<PlannedStage>): Plan => ({
+const planOf = ({ pipeline, stages }: Graph<unknown>, planned: ReadonlyArray<PlannedStage>): Plan => ({
   format: 1,
   pipeline,
-  stages: planned.map(({ plan }) => plan),
+  stages: planned.map(({ plan }, i) => ({ ...plan, inputs: stages[i]!.inputs })),
   seconds: planned.reduce((sum, { plan }) => sum + (plan.action === "reuse" ? 0 : (plan.seconds ?? 0)), 0)
 })

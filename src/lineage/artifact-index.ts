@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Entry, Journal } from "../store/journal.ts"
 import type { Store } from "../store/store.ts"
-import { briefOf, type StageBrief } from "./records.ts"
+import { briefOf, type StageBrief, type StageNode } from "./records.ts"
 
 /** Stage keys by artifact digest, in the order of their records, and what stages are found by when a run has something to do. */
 export interface ArtifactIndex {
@@ -27,16 +27,19 @@ export interface ArtifactIndex {
   readonly knowsRecipe: (recipe: string) => boolean
   /** What the state of a run shows of the newest record of each key, of those up to a position if one is given; null where there is none. */
   readonly briefs: (keys: ReadonlyArray<string>, upTo?: number) => ReadonlyArray<StageBrief | null>
+  /** The same, with what the stage took in place of what it gave. */
+  readonly nodes: (keys: ReadonlyArray<string>, upTo?: number) => ReadonlyArray<StageNode | null>
   /** How many stages it has. */
   readonly size: () => number
 }
 
-const VERSION = 3
+const VERSION = 5
 const BUSY_MS = 10_000
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS mark(one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL, key TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS stages(position INTEGER PRIMARY KEY, key TEXT NOT NULL, pipeline TEXT, stage TEXT, recipe TEXT, brief TEXT);
+  CREATE TABLE IF NOT EXISTS stages(position INTEGER PRIMARY KEY, key TEXT NOT NULL, pipeline TEXT, stage TEXT, recipe TEXT,
+    brief TEXT, inputs TEXT, outputs TEXT);
   CREATE INDEX IF NOT EXISTS by_key ON stages(key, position);
   CREATE INDEX IF NOT EXISTS by_stage ON stages(pipeline, stage, position) WHERE recipe IS NOT NULL;
   CREATE INDEX IF NOT EXISTS by_recipe ON stages(recipe) WHERE recipe IS NOT NULL;
@@ -61,8 +64,17 @@ type Indexed = {
   readonly stage?: unknown
   readonly recipe?: unknown
   readonly preimage?: { readonly inputs?: unknown }
+  readonly inputs?: unknown
   readonly outputs?: unknown
 } | null
+
+/** The columns `brief`, `inputs` and `outputs`. */
+const shownOf = (record: Indexed): ReadonlyArray<string | null> => {
+  const brief = briefOf(record)
+  if (brief === undefined) return [null, null, null]
+  const { outputs, ...rest } = brief
+  return [rest, record?.inputs ?? {}, outputs].map((each) => JSON.stringify(each))
+}
 
 /** Takes in the records that the index does not have. One that has others than the journal is emptied first. */
 const update = (database: DatabaseSync, journal: Journal): void => {
@@ -83,16 +95,14 @@ const update = (database: DatabaseSync, journal: Journal): void => {
       database.exec("DELETE FROM stages; DELETE FROM took; DELETE FROM gave; DELETE FROM mark")
     }
     const records = known?.slice(1) ?? recordsOf(journal, -1)
-    const stage = database.prepare("INSERT OR REPLACE INTO stages VALUES(?, ?, ?, ?, ?, ?)")
+    const stage = database.prepare("INSERT OR REPLACE INTO stages VALUES(?, ?, ?, ?, ?, ?, ?, ?)")
     const took = database.prepare("INSERT OR REPLACE INTO took VALUES(?, ?)")
     const gave = database.prepare("INSERT OR REPLACE INTO gave VALUES(?, ?)")
     for (const { key, kind, position, value } of records) {
       const record = value() as Indexed
       // The result of no key is no stage's last one, and its recipe is of no use.
       const recipe = kind === "stage" ? textOf(record?.recipe) : null
-      const brief = briefOf(record)
-      const shown = brief === undefined ? null : JSON.stringify(brief)
-      stage.run(position, key, textOf(record?.pipeline), textOf(record?.stage), recipe, shown)
+      stage.run(position, key, textOf(record?.pipeline), textOf(record?.stage), recipe, ...shownOf(record))
       for (const digest of digestsIn(record?.preimage?.inputs)) took.run(digest, position)
       for (const digest of digestsIn(record?.outputs)) gave.run(digest, position)
     }
@@ -146,12 +156,25 @@ const indexOf = (database: DatabaseSync): ArtifactIndex => {
     "SELECT key, position FROM stages WHERE pipeline = ? AND stage = ? AND recipe IS NOT NULL ORDER BY position DESC LIMIT 1"
   )
   const recipe = database.prepare("SELECT 1 FROM stages WHERE recipe = ? LIMIT 1")
-  // As one text of numbers and briefs by turns, which is parsed at once: ten thousand rows would take three times as long.
-  const briefs = database.prepare(
-    `SELECT '[' || coalesce(group_concat(each.key || ',' || coalesce((
-       SELECT brief FROM stages WHERE key = each.value AND position <= ? ORDER BY position DESC LIMIT 1), 'null')), '') || ']' AS list
-     FROM json_each(?) AS each`
-  )
+  /** As one text of numbers, briefs and inputs or outputs by turns, parsed at once: ten thousand rows would take three times as long. */
+  const shown = <A>(rest: "inputs" | "outputs") => {
+    const query = database.prepare(
+      `SELECT '[' || coalesce(group_concat(each.key || ',' || coalesce((
+         SELECT brief || ',' || ${rest} FROM stages WHERE key = each.value AND position <= ? ORDER BY position DESC LIMIT 1), 'null,null')), '') || ']' AS list
+       FROM json_each(?) AS each`
+    )
+    return (keys: ReadonlyArray<string>, upTo = Number.MAX_SAFE_INTEGER): ReadonlyArray<A | null> => {
+      const { list } = query.get(upTo, JSON.stringify(keys)) as { list: string }
+      const flat = JSON.parse(list) as ReadonlyArray<unknown>
+      const found = new Array<A | null>(keys.length).fill(null)
+      for (let i = 0; i < flat.length; i += 3) {
+        const brief = flat[i + 1] as { [name: string]: unknown } | null
+        if (brief !== null) brief[rest] = flat[i + 2]
+        found[flat[i] as number] = brief as A | null
+      }
+      return found
+    }
+  }
   const keys = (rows: ReadonlyArray<unknown>) => [
     ...new Set((rows as ReadonlyArray<{ key: string }>).map(({ key }) => key))
   ]
@@ -159,13 +182,8 @@ const indexOf = (database: DatabaseSync): ArtifactIndex => {
     users: (digest) => keys(users.all(digest)),
     makers: (prefix) => keys(makers.all(prefix, `${prefix}g`)),
     latest: (pipeline, stage) => latest.get(pipeline, stage) as { key: string; position: number } | undefined,
-    briefs: (keys, upTo = Number.MAX_SAFE_INTEGER) => {
-      const { list } = briefs.get(upTo, JSON.stringify(keys)) as { list: string }
-      const found = new Array<StageBrief | null>(keys.length).fill(null)
-      const flat = JSON.parse(list) as ReadonlyArray<number | StageBrief | null>
-      for (let i = 0; i < flat.length; i += 2) found[flat[i] as number] = flat[i + 1] as StageBrief | null
-      return found
-    },
+    briefs: shown<StageBrief>("outputs"),
+    nodes: shown<StageNode>("inputs"),
     knowsRecipe: (each) => recipe.get(each) !== undefined,
     size: () => Number((database.prepare("SELECT count(*) AS n FROM stages").get() as { n: number }).n)
   }

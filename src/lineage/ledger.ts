@@ -18,8 +18,8 @@ import {
   recordThatGave,
   runNames,
   runRecords,
+  type StageBrief,
   stageBrief,
-  stageRecord,
   stageRecords
 } from "./records.ts"
 
@@ -82,6 +82,12 @@ export interface StageStatus {
   readonly seconds: number | undefined
   readonly metrics: { readonly [name: string]: number }
   readonly artifacts: { readonly [port: string]: Artifact }
+}
+
+/** The same, with what the stage took: from which stage of the run, or of none where it is not in it. `time` is when it began. */
+export interface StageOutcome extends Omit<StageStatus, "artifacts"> {
+  readonly time: number | undefined
+  readonly inputs: { readonly [port: string]: { readonly stage: string; readonly port: string } }
 }
 
 const opened = Effect.gen(function* (): Effect.fn.Return<Journal, StoreError, Store> {
@@ -265,18 +271,18 @@ export const upstream = Effect.fnUntraced(function* (
 export const downstream = Effect.fnUntraced(function* (
   made: Pick<Made, "artifact">
 ): Effect.fn.Return<ReadonlyArray<Descendant>, StoreError, Store> {
-  const journal = yield* opened
+  yield* opened
   const found = new Map<string, Descendant>()
-  yield* withIndex(({ users }) => {
+  yield* withIndex(({ briefs, users }) => {
     let wave = [made.artifact.digest]
     for (let distance = 1; wave.length > 0; distance++) {
       const next: Array<string> = []
-      for (const key of wave.flatMap(users)) {
-        const record = stageRecord(journal, key)
-        for (const each of record === undefined ? [] : madeBy(key, record.outputs, record.stage)) {
+      const keys = [...new Set(wave.flatMap(users))]
+      for (const [i, brief] of briefs(keys).entries()) {
+        for (const each of brief === null ? [] : madeBy(keys[i]!, brief.outputs, brief.stage)) {
           const id = `${each.key} ${each.port}`
           if (found.has(id)) continue
-          found.set(id, { ...each, operator: record!.preimage.operator.name, distance })
+          found.set(id, { ...each, operator: brief!.operator, distance })
           next.push(each.artifact.digest)
         }
       }
@@ -304,40 +310,61 @@ export const runStatuses = Effect.fnUntraced(function* (
   return yield* withIndex((index) => Array.from(runs, (run) => statusOf(journal, index, run)))
 })
 
-const statusOf = (journal: Journal, index: ArtifactIndex, run: RecordedRun): RunStatus => {
+/** The stages of a run with what became of them, and which took from which, each after what it took where all have a result. */
+export const runGraph = Effect.fnUntraced(function* (
+  run: RecordedRun
+): Effect.fn.Return<ReadonlyArray<StageOutcome>, never, Store> {
+  const { journal } = yield* Store
+  const outcomes = yield* withIndex(({ nodes }) => outcomesOf(journal, run, nodes))
+  const stageOf = new Map(outcomes.flatMap(({ key, stage }) => (key === undefined ? [] : [[key, stage]])))
+  return outcomes.map(({ found, ...outcome }): StageOutcome => {
+    const inputs: { [port: string]: { readonly stage: string; readonly port: string } } = {}
+    for (const port in found?.inputs) {
+      const input = found.inputs[port]!
+      const stage = stageOf.get(input.key)
+      if (stage !== undefined) inputs[port] = { stage, port: input.port }
+    }
+    return { ...outcome, time: found?.time, inputs }
+  })
+})
+
+/** Of each stage of a run what became of it, and what `look` finds of those that have a result. */
+const outcomesOf = <A extends Omit<StageBrief, "outputs">>(
+  journal: Journal,
+  run: RecordedRun,
+  look: (keys: ReadonlyArray<string>, upTo: number | undefined) => ReadonlyArray<A | null>
+) => {
   const keys = keysOf(journal, run)
   const made = new Set(run.ran)
-  const briefs = index.briefs([...keys.values()], endOf(run))
-  const finished = [...keys].map(([stage, key], i): StageStatus => {
-    const record = briefs[i] ?? undefined
-    const ran = made.has(stage) || record?.run === run.run
-    return {
-      stage,
-      status: ran ? "ran" : "reused",
-      operator: record?.operator,
-      message: undefined,
-      key,
-      seconds: record?.seconds,
-      metrics: record?.metrics ?? {},
-      artifacts: record?.outputs ?? {}
-    }
+  const results = look([...keys.values()], endOf(run))
+  const finished = Array.from(keys, ([stage, key], i) => {
+    const found = results[i] ?? undefined
+    const status = made.has(stage) || found?.run === run.run ? ("ran" as const) : ("reused" as const)
+    const { metrics = {}, operator, seconds } = found ?? {}
+    return { stage, status, operator, message: undefined, key, seconds, metrics, found }
   })
-  const nothing = { key: undefined, seconds: undefined, metrics: {}, artifacts: {} }
-  const failed = run.failures.map(({ cause, message, operator, stage }): StageStatus => {
-    return { stage, status: "failed", operator, message: `${cause}: ${message}`, ...nothing }
+  const nothing = { key: undefined, seconds: undefined, metrics: {}, found: undefined }
+  const failed = run.failures.map(({ cause, message, operator, stage }) => {
+    return { stage, status: "failed" as const, operator, message: `${cause}: ${message}`, ...nothing }
   })
-  const skipped = run.skipped.map((stage): StageStatus => {
-    return { stage, status: "skipped", operator: undefined, message: undefined, ...nothing }
+  const skipped = run.skipped.map((stage) => {
+    return { stage, status: "skipped" as const, operator: undefined, message: undefined, ...nothing }
   })
-  const dead = run.status === "running" && isAlive(run.holder) === false
+  return [...finished, ...failed, ...skipped]
+}
+
+const statusOf = (journal: Journal, { briefs }: ArtifactIndex, run: RecordedRun): RunStatus => {
+  const stages = outcomesOf(journal, run, briefs).map(({ found, ...outcome }): StageStatus => {
+    return { ...outcome, artifacts: found?.outputs ?? {} }
+  })
   return {
     run: run.run,
     pipeline: run.pipeline,
-    status: dead ? "interrupted" : run.status,
+    status: run.status === "running" && isAlive(run.holder) === false ? "interrupted" : run.status,
     time: run.time,
     seconds: run.seconds,
     settings: run.settings,
     size: run.stages,
-    stages: [...finished, ...failed, ...skipped]
+    stages
   }
 }

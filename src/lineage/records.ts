@@ -36,8 +36,12 @@ const entryOf = (journal: Journal, key: string, upTo?: number): Entry | undefine
   journal.newest("stage", key, upTo) ?? journal.newest("uncached", key, upTo)
 
 /** The result of a stage key, if it is known; or what is recorded of a stage whose result is no key's. */
-export const stageRecord = (journal: Journal, key: string): StageRecord | undefined => {
-  const entry = entryOf(journal, key)
+export const stageRecord = (journal: Journal, key: string): StageRecord | undefined =>
+  recordUpTo(journal, key, undefined)
+
+/** The same, of the records up to a position, where one is given. */
+export const recordUpTo = (journal: Journal, key: string, upTo: number | undefined): StageRecord | undefined => {
+  const entry = entryOf(journal, key, upTo)
   return entry === undefined ? undefined : Option.getOrUndefined(decodeStage(entry.value()))
 }
 
@@ -100,10 +104,17 @@ export const knownResult = (journal: Journal, key: string): KnownResult | undefi
   return isKnownResult(value) ? value : undefined
 }
 
-/** Of a stage record what the state of a run shows. */
+/** Of a stage record what the state of a run shows. `time` (of the start) is milliseconds since 1970. */
 export interface StageBrief extends KnownResult {
   readonly run: string
+  readonly stage: string
   readonly operator: string
+  readonly time: number
+}
+
+/** Of a stage record what the graph of a run shows: what it took, in place of what it gave. */
+export interface StageNode extends Omit<StageBrief, "outputs"> {
+  readonly inputs: StageRecord["inputs"]
 }
 
 /** The same as `stageRecord`, of a record of which little is needed, of those up to a position if one is given. */
@@ -113,10 +124,10 @@ export const stageBrief = (journal: Journal, key: string, upTo?: number): StageB
 /** What the state of a run shows of a stage record, if it is one. */
 export const briefOf = (value: unknown): StageBrief | undefined => {
   if (!isKnownResult(value)) return undefined
-  const { metrics, outputs, preimage, run, seconds } = value as KnownResult & Partial<StageRecord>
+  const { metrics, outputs, preimage, run, seconds, stage, time } = value as KnownResult & Partial<StageRecord>
   const operator = preimage?.operator?.name
-  return typeof run === "string" && typeof operator === "string"
-    ? { metrics, outputs, seconds, run, operator }
+  return [run, stage, operator].every((each) => typeof each === "string") && typeof time === "number"
+    ? { metrics, outputs, seconds, run: run!, stage: stage!, operator: operator!, time }
     : undefined
 }
 

@@ -31,8 +31,11 @@ export const ArtifactView = Schema.Struct({
 })
 export type ArtifactView = typeof ArtifactView.Type
 
-/** What a stage is at in a run. */
+/** What a stage is at in a run; the first three: what a plan says of it. */
 export const StageState = Schema.Literals([
+  "due",
+  "maybe",
+  "reusable",
   "pending",
   "waiting",
   "running",
@@ -56,11 +59,34 @@ export const StageView = Schema.Struct({
   seconds: Schema.NullOr(Schema.Number),
   time: Schema.NullOr(Schema.Number),
   message: Schema.NullOr(Schema.String),
-  reasons: Schema.Array(Schema.String),
-  metrics: Metrics,
-  artifacts: Schema.Array(ArtifactView)
+  metrics: Metrics
 })
 export type StageView = typeof StageView.Type
+
+/** A stage of a run in full. `made` is the run that made its result, under what name, when and on which device; null while there is none. */
+export const StageDetail = Schema.Struct({
+  ...StageView.fields,
+  reasons: Schema.Array(Schema.String),
+  artifacts: Schema.Array(ArtifactView),
+  params: Schema.Json,
+  made: Schema.NullOr(
+    Schema.Struct({
+      run: Schema.String,
+      stage: Schema.String,
+      time: Schema.Number,
+      device: Schema.NullOr(Schema.String)
+    })
+  )
+})
+export type StageDetail = typeof StageDetail.Type
+
+/** Outputs of a run's stages, of `total` that were asked for. */
+export const RunArtifacts = Schema.Struct({
+  run: Schema.String,
+  total: Schema.Number,
+  artifacts: Schema.Array(ArtifactView)
+})
+export type RunArtifacts = typeof RunArtifacts.Type
 
 const RunState = Schema.Literals(["running", "succeeded", "failed", "interrupted"])
 
@@ -94,6 +120,32 @@ export const Run = Schema.Struct({
   next: Schema.Number
 })
 export type Run = typeof Run.Type
+
+/** What would become of a stage if its pipeline ran now: `state` is `due`, `maybe` or `reusable`, `cause` the first stage that is why where only such before it are. */
+export const PlanStage = Schema.Struct({
+  ...StageView.fields,
+  reasons: Schema.Array(Schema.String),
+  cause: Schema.NullOr(Schema.Struct({ stage: Schema.String, message: Schema.String })),
+  batches: Schema.NullOr(Schema.Struct({ of: Schema.Number, made: Schema.Literals(["all", "changed"]) }))
+})
+export type PlanStage = typeof PlanStage.Type
+
+/**
+ * The pipeline that the server was told of: its plan as of `planned` (milliseconds since 1970), or why there is none. `run` is the run of it that goes on,
+ * `version` grows with every change, `seconds` is what stages that run, or may run, took last time. Without a pipeline `file` is null.
+ */
+export const PlanView = Schema.Struct({
+  file: Schema.NullOr(Schema.String),
+  pipeline: Schema.String,
+  version: Schema.Number,
+  busy: Schema.Boolean,
+  planned: Schema.NullOr(Schema.Number),
+  seconds: Schema.Number,
+  run: Schema.NullOr(Schema.String),
+  error: Schema.NullOr(Schema.Struct({ message: Schema.String, next: Schema.String })),
+  stages: Schema.Array(PlanStage)
+})
+export type PlanView = typeof PlanView.Type
 
 /** The values of one metric of one stage: [step (null where the stage counts none), steps, value, milliseconds since 1970]. */
 export const Series = Schema.Struct({

@@ -18,9 +18,7 @@ export const pending = (stage: string, operator: string, inputs: StageView["inpu
   seconds: null,
   time: null,
   message: null,
-  reasons: [],
-  metrics: {},
-  artifacts: []
+  metrics: {}
 })
 
 /** The stage after an entry that is about it. */
@@ -35,7 +33,6 @@ export const advance = (stage: StageView, entry: LogEntry): StageView => {
         ...stage,
         state: "running",
         key: entry.key,
-        reasons: entry.reasons,
         message: null,
         time: entry.time
       }

@@ -22,14 +22,16 @@ export interface Blobs {
   readonly path: (blob: Blob) => Effect.Effect<string, StoreError>
   /** Whether there is a file of the right size: no bytes are read. */
   readonly has: (blob: Blob) => boolean
+  /** Another text when a blob has come or gone: blobs are not looked at, only the folders that they are in. */
+  readonly mark: () => string
 }
 
 /** The blobs under `fileOf`. A damaged one is moved to `quarantine/`, so that what made it can make it again. */
 export const makeBlobs = (
   durable: Durable,
-  options: { readonly quarantine: string; readonly fileOf: (digest: string) => string }
+  options: { readonly quarantine: string; readonly folder: string; readonly fileOf: (digest: string) => string }
 ): Blobs => {
-  const { fileOf, quarantine } = options
+  const { fileOf, folder, quarantine } = options
   const { disk } = durable
   const checked = new Set<string>()
 
@@ -95,7 +97,12 @@ export const makeBlobs = (
       }
       return file
     }),
-    has: (blob) => disk.stat(fileOf(blob.digest))?.bytes === blob.bytes
+    has: (blob) => disk.stat(fileOf(blob.digest))?.bytes === blob.bytes,
+    mark: () =>
+      (disk.list(folder) ?? [])
+        .toSorted()
+        .map((name) => `${name} ${disk.stat(path.join(folder, name))?.changed}`)
+        .join("\n")
   }
 }
 

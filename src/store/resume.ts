@@ -46,7 +46,7 @@ export const makeResumePoints = (
   const loaded = new Set<string>()
 
   const blobsIn = (folder: string): Blobs =>
-    makeBlobs(durable, { quarantine, fileOf: (digest) => path.join(folder, digest) })
+    makeBlobs(durable, { quarantine, folder, fileOf: (digest) => path.join(folder, digest) })
 
   const save = <E>(key: string, write: (sink: BlobSink) => Effect.Effect<Json, E>) =>
     Effect.gen(function* () {

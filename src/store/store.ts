@@ -103,6 +103,7 @@ export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Retu
   const quarantine = path.join(root, "quarantine")
   const plain = makeBlobs(durable, {
     quarantine,
+    folder: path.join(root, "objects"),
     fileOf: (digest) => path.join(root, "objects", digest.slice(0, 2), digest)
   })
   const blobs: Blobs = {

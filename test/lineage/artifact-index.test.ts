@@ -4,7 +4,7 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { openIndex, reindex } from "../../src/lineage/artifact-index.ts"
-import { stageBrief } from "../../src/lineage/records.ts"
+import { type StageNode, stageBrief } from "../../src/lineage/records.ts"
 import { nodeDisk } from "../../src/store/disk.ts"
 import { open, type Store } from "../../src/store/store.ts"
 import { newFolder } from "../store/folder.ts"
@@ -37,7 +37,7 @@ const add = Effect.fnUntraced(function* (store: Store["Service"], all: Array<Rec
       parts: { o: { digest: recorded.gave, bytes: i } },
       meta: {}
     }
-    const rest = { metrics: { "a'b": i / 3 }, seconds: i, run: `run "${count}"` }
+    const rest = { metrics: { "a'b": i / 3 }, seconds: i, time: i, run: `run "${count}"`, stage: `s${i}` }
     const preimage = { operator: { name: "join" }, inputs }
     // Now and then a record of which nothing can be shown.
     const value = draws.chance(0.1)
@@ -48,6 +48,12 @@ const add = Effect.fnUntraced(function* (store: Store["Service"], all: Array<Rec
     all.push(recorded)
   }
 })
+
+/** The inputs that the newest record of a key names, of those up to a position. */
+const inputsOf = ({ journal }: Store["Service"], key: string, upTo: number | undefined): StageNode["inputs"] => {
+  const value = (journal.newest("stage", key, upTo) ?? journal.newest("uncached", key, upTo))?.value()
+  return (value as Partial<StageNode>).inputs ?? {}
+}
 
 const check = (store: Store["Service"], all: ReadonlyArray<Recorded>) =>
   Effect.scoped(
@@ -77,9 +83,12 @@ describe("the ledger's index", () => {
         const value = {
           preimage: { operator: { name: "join" }, inputs },
           outputs,
+          inputs: { i0: { key, port: "o" } },
           metrics: {},
           seconds: 1,
-          run: "again"
+          time: 2,
+          run: "again",
+          stage: "s"
         }
         const kind = store.journal.newest("stage", key) === undefined ? "uncached" : "stage"
         yield* store.journal.append([{ kind, key, value }], { durable: false })
@@ -88,11 +97,17 @@ describe("the ledger's index", () => {
       const keys = [...all.map(({ key }) => key), "unknown"]
       const shown = new Set<string>()
       yield* Effect.scoped(
-        Effect.map(openIndex(store), ({ briefs }) => {
+        Effect.map(openIndex(store), ({ briefs, nodes }) => {
           assert.deepStrictEqual(briefs([]), [])
           for (const upTo of [undefined, ...entries.map(({ position }) => position)]) {
             const expected = keys.map((key) => stageBrief(store.journal, key, upTo) ?? null)
             assert.deepStrictEqual(briefs(keys, upTo), expected)
+            const taking = expected.map((brief, i) => {
+              if (brief === null) return null
+              const { outputs: _, ...rest } = brief
+              return { ...rest, inputs: inputsOf(store, keys[i]!, upTo) }
+            })
+            assert.deepStrictEqual(nodes(keys, upTo), taking)
             for (const brief of expected) shown.add(JSON.stringify(brief))
           }
         })

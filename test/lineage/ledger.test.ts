@@ -2,7 +2,6 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import { run } from "../../src/executor/run.ts"
 import {
   downstream,
@@ -13,12 +12,10 @@ import {
   runsAsOf,
   upstream
 } from "../../src/lineage/ledger.ts"
-import * as Operator from "../../src/operator/operator.ts"
 import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { open, Store } from "../../src/store/store.ts"
-import { numberPort } from "../executor/json-port.ts"
 import { filesIn, newFolder } from "../store/folder.ts"
-import { both, one, pipelineOf } from "./lines.ts"
+import { both, fickle, given, one, pipelineOf } from "./lines.ts"
 
 /** A store in which the pipeline ran with each of the settings in turn. */
 const ranWith = Effect.fnUntraced(function* (...runs: ReadonlyArray<{ readonly [path: string]: number }>) {
@@ -181,15 +178,6 @@ describe("lineage", () => {
     Effect.gen(function* () {
       const folder = yield* newFolder
       const store = yield* open(path.join(folder, "store"))
-      let given = 1
-      // An operator that breaks its word: the same key, other bytes.
-      const fickle = Operator.make("fickle", {
-        description: "Whatever is given",
-        params: Schema.Struct({}),
-        inputs: {},
-        outputs: { n: numberPort },
-        run: () => Effect.sync(() => ({ n: given }))
-      })
       const pipeline = Pipeline.make("fickle", {}, (p) => {
         const { n } = p.add(fickle)
         return { n, twice: p.add(both, { inputs: { left: n, right: n } }).n }
@@ -202,7 +190,7 @@ describe("lineage", () => {
         made: yield* ask(resolve("n")),
         graph: yield* ask(Effect.flatMap(resolve("twice"), upstream))
       }
-      given = 2
+      given.n++
       fs.rmSync(path.join(store.folder, "objects"), { recursive: true })
       yield* start
       const now = yield* ask(resolve("n"))

@@ -60,3 +60,13 @@ export const both = Operator.make("both", {
   outputs: { n: numberPort },
   run: ({ inputs }) => Effect.succeed({ n: (inputs.left + inputs.right) % 1000 })
 })
+
+/** What `fickle` gives: it breaks its word when this changes, and gives other bytes for the same key. */
+export const given = { n: 1 }
+export const fickle = Operator.make("fickle", {
+  description: "Whatever is given",
+  params: Schema.Struct({}),
+  inputs: {},
+  outputs: { n: numberPort },
+  run: () => Effect.sync(() => ({ n: given.n }))
+})

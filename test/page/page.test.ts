@@ -7,10 +7,24 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { type Browser, chromium, type Page } from "playwright-core"
 import { cpu } from "../../src/device/cpu/cpu.ts"
-import type { Curves, Diff, Lineage, Refusal, Rollouts, Run, Runs, Sampled, TablePage } from "../../src/page/answers.ts"
+import type {
+  Curves,
+  Diff,
+  Lineage,
+  Refusal,
+  Rollouts,
+  Run,
+  RunArtifacts,
+  Runs,
+  Sampled,
+  StageDetail,
+  TablePage
+} from "../../src/page/answers.ts"
+import * as Answers from "../../src/page/answers.ts"
 import { type Serving, serve } from "../../src/page/server/serve.ts"
 import { open, Store } from "../../src/store/store.ts"
 import { beginRun, loop } from "./live-run.ts"
@@ -43,12 +57,31 @@ beforeAll(async () => {
 const ask = async <A>(path: string, init: RequestInit = {}, at = local.address) => {
   const response = await fetch(`${at.replace("0.0.0.0", "127.0.0.1")}${path}`, { redirect: "manual", ...init })
   const text = await response.text()
-  return {
-    status: response.status,
-    headers: response.headers,
-    text,
-    body: (text.startsWith("{") ? JSON.parse(text) : undefined) as A
-  }
+  const body = text.startsWith("{") ? JSON.parse(text) : undefined
+  check(path, response.status, body)
+  return { status: response.status, headers: response.headers, text, body: body as A }
+}
+
+/** What each address answers. */
+const schemas: ReadonlyArray<readonly [RegExp, Schema.ConstraintDecoder<unknown>]> = [
+  [/^api\/runs(\?|$)/, Answers.Runs],
+  [/^api\/runs\/[^/]+$/, Answers.Run],
+  [/\/curves$/, Answers.Curves],
+  [/\/stage\?/, Answers.StageDetail],
+  [/\/artifacts(\?|$)/, Answers.RunArtifacts],
+  [/^api\/lineage/, Answers.Lineage],
+  [/^api\/diff/, Answers.Diff],
+  [/^api\/tables/, Answers.TablePage],
+  [/^api\/rollouts/, Answers.Rollouts],
+  [/^api\/sample/, Answers.Sampled]
+]
+
+/** Every answer that is JSON is of its address's schema, and has nothing that is not in it. */
+const check = (path: string, status: number, body: unknown): void => {
+  const schema = status >= 400 ? Answers.Refusal : schemas.find(([address]) => address.test(path))?.[1]
+  if (body === undefined) return
+  assert.isDefined(schema, path)
+  Schema.decodeUnknownSync(schema!, { onExcessProperty: "error" })(body)
 }
 
 const post = (body: unknown, init: RequestInit = {}) =>
@@ -84,9 +117,20 @@ describe("the page's answers", () => {
     const states = new Map(run.detail.map(({ stage, state }) => [stage, state]))
     assert.deepStrictEqual([states.get("documents"), states.get("pretrain")], ["reused", "ran"])
     const pretrain = run.detail.find(({ stage }) => stage === "pretrain")!
-    assert.deepStrictEqual([pretrain.step, pretrain.steps], [40, 40])
     assert.deepStrictEqual(pretrain.inputs["train"], { stage: "tokenize", port: "train" })
-    assert.match(pretrain.reasons.join(), /learningRate/)
+    const { body: detail } = await ask<StageDetail>(`api/runs/${runs[1]}/stage?name=pretrain`)
+    assert.deepStrictEqual([detail.step, detail.steps], [40, 40])
+    assert.match(detail.reasons.join(), /learningRate/)
+    assert.deepInclude(detail.params, { learningRate: 0.003 })
+    assert.deepStrictEqual([detail.made!.run, detail.made!.stage], [runs[1], "pretrain"])
+    assert.match(detail.made!.device!, /1 thread/)
+    // What was reused says who made it, and why that was so is not why this run did nothing.
+    const { body: reused } = await ask<StageDetail>(`api/runs/${runs[1]}/stage?name=documents`)
+    assert.deepStrictEqual([reused.made!.run, reused.reasons], [runs[0], []])
+    assert.deepStrictEqual(
+      reused.artifacts.map(({ name, rows }) => [name, typeof rows]),
+      [["documents.documents", "number"]]
+    )
     const { body: curves } = await ask<Curves>(`api/runs/${runs[1]}/curves`)
     const loss = curves.series.find(({ metric, stage }) => stage === "pretrain" && metric === "loss")!
     const [step, steps, last] = loss.points.at(-1)!
@@ -114,10 +158,14 @@ describe("the page's answers", () => {
     const ids = new Set(whole.nodes.map(({ id }) => id))
     for (const { inputs } of whole.nodes) for (const id of Object.values(inputs)) assert.isTrue(ids.has(id))
 
-    const checkpoint = async (run: string) =>
-      (await ask<Run>(`api/runs/${run}`)).body.detail
-        .flatMap(({ artifacts }) => artifacts)
-        .find(({ name }) => name === "ppo.1.policy")!
+    const checkpoint = async (run: string) => {
+      const { body } = await ask<RunArtifacts>(`api/runs/${run}/artifacts?kind=checkpoint&match=ppo.1.`)
+      assert.deepStrictEqual(
+        body.artifacts.map(({ name }) => name),
+        ["ppo.1.policy"]
+      )
+      return body.artifacts[0]!
+    }
     const [a, b] = [await checkpoint(runs[0]!), await checkpoint(runs[1]!)]
     const { body: diff } = await ask<Diff>(`api/diff?a=${a.key}:${a.port}&b=${b.key}:${b.port}`)
     assert.deepStrictEqual(
@@ -223,6 +271,9 @@ describe("the page's answers", () => {
       ["api/runs/never/events", 404],
       ["api/lineage/nothing", 404],
       ["api/nowhere", 404],
+      [`api/runs/${runs[1]}/stage?name=never`, 404],
+      [`api/runs/${runs[1]}/stage`, 400],
+      [`api/runs/${runs[1]}/artifacts?limit=1001`, 400],
       ["api/runs?limit=0", 400],
       ["api/runs?limit=501", 400],
       ["api/runs?offset=-1", 400],

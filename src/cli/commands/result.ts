@@ -173,6 +173,13 @@ export const exportFiles = Command.make(
 export const serve = Command.make(
   "serve",
   {
+    pipeline: Argument.String("pipeline").pipe(
+      Argument.withDescription(
+        "A pipeline, whose plan is shown too: what a run of it would do and why, anew when its files change"
+      ),
+      Argument.optional
+    ),
+    set: flags.set,
     host: Flag.String("host").pipe(
       Flag.withDescription(
         "The address to listen on; any but this machine's own needs a token, which is made and printed (default 127.0.0.1)"
@@ -196,5 +203,9 @@ export const serve = Command.make(
     "Serves a page until it is stopped: the graph of a run and its curves while they happen, runs side by side, the lineage of a checkpoint, the differences of two, the rows of tables, rollouts token by token, and a playground that samples. " +
       "It looks and samples; it changes nothing in the store. It speaks no TLS: across machines put a proxy that does before it."
   ),
-  Command.withExamples([{ command: "ptmflow serve" }, { command: "ptmflow serve --store runs/a --port 0" }])
+  Command.withExamples([
+    { command: "ptmflow serve" },
+    { command: "ptmflow serve pipelines/chatgpt.ts", description: "with the plan of a pipeline" },
+    { command: "ptmflow serve --store runs/a --port 0" }
+  ])
 )

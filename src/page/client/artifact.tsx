@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import { useState } from "preact/hooks"
-import type { ArtifactView, Run, Runs } from "../answers.ts"
+import type { ArtifactView, RunArtifacts, Runs } from "../answers.ts"
 import { useAnswer } from "./answer.ts"
 import { Answered, Empty } from "./notice.tsx"
 import { bytes, counted } from "./quantity.ts"
@@ -49,19 +49,31 @@ export const Ways = ({ artifact, except = "" }: { readonly artifact: ArtifactVie
 /** The outputs of a run's stages that may be meant. */
 export const Choose = (props: {
   readonly title: string
-  readonly wanted: (artifact: ArtifactView) => boolean
+  /** Of this kind only; any where it is empty. */
+  readonly kind?: string
+  /** Only tables that have these columns. */
+  readonly columns?: string
   readonly to: (reference: string) => string
   readonly nothing: string
 }) => {
   const runs = useAnswer<Runs>("runs?limit=100")
   const [chosen, setChosen] = useState("")
   const run = chosen || runs.value?.runs[0]?.run || ""
-  const asked = useAnswer<Run>(run === "" ? "" : `runs/${run}`)
+  const [match, setMatch] = useState("")
+  const query = new URLSearchParams({ kind: props.kind ?? "", columns: props.columns ?? "", match })
+  const asked = useAnswer<RunArtifacts>(run === "" ? "" : `runs/${run}/artifacts?${query}`)
   return (
     <>
       <header class="head">
         <h1>{props.title}</h1>
         <span class="spread" />
+        <input
+          type="search"
+          placeholder="Name"
+          aria-label="Part of the name"
+          value={match}
+          onInput={(event) => setMatch(event.currentTarget.value)}
+        />
         <label>
           of run{" "}
           <select value={run} onChange={(event) => setChosen(event.currentTarget.value)}>
@@ -77,24 +89,30 @@ export const Choose = (props: {
         {({ total }) => (total === 0 ? <Empty>Nothing has run in this store yet.</Empty> : null)}
       </Answered>
       <Answered asked={asked}>
-        {({ detail }) => {
-          const artifacts = detail.flatMap((stage) => stage.artifacts).filter(props.wanted)
-          return artifacts.length === 0 ? (
-            <Empty>{props.nothing}</Empty>
+        {({ artifacts, total }) =>
+          artifacts.length === 0 ? (
+            <Empty>{match === "" ? props.nothing : `None has ${match} in its name.`}</Empty>
           ) : (
-            <ul class="choices">
-              {artifacts.map((artifact) => (
-                <li key={artifact.name}>
-                  <a href={props.to(referenceOf(artifact))}>
-                    <b>{artifact.name}</b>
-                    <span class="faint">{about(artifact)}</span>
-                    <span class="code faint">{artifact.digest.slice(0, 12)}</span>
-                  </a>
-                </li>
-              ))}
-            </ul>
+            <>
+              <ul class="choices">
+                {artifacts.map((artifact) => (
+                  <li key={artifact.name}>
+                    <a href={props.to(referenceOf(artifact))}>
+                      <b>{artifact.name}</b>
+                      <span class="faint">{about(artifact)}</span>
+                      <span class="code faint">{artifact.digest.slice(0, 12)}</span>
+                    </a>
+                  </li>
+                ))}
+              </ul>
+              {total === artifacts.length ? null : (
+                <p class="faint">
+                  {artifacts.length} of {total.toLocaleString("en")}: a part of the name finds the others.
+                </p>
+              )}
+            </>
           )
-        }}
+        }
       </Answered>
     </>
   )

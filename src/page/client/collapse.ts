@@ -76,11 +76,19 @@ export const order: ReadonlyArray<StageState> = [
   "running",
   "waiting",
   "stopped",
+  "due",
+  "maybe",
   "ran",
   "reused",
+  "reusable",
   "skipped",
   "pending"
 ]
+
+const words: { readonly [state: string]: string } = { due: "to run", maybe: "may run" }
+
+/** A state of a stage, or of a run, as people say it. */
+export const wordOf = (state: string): string => words[state] ?? state
 
 /** How many stages are in each state; those that are in none are left out. */
 export const tally = (stages: ReadonlyArray<StageView>): ReadonlyArray<readonly [StageState, number]> =>

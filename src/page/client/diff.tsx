@@ -5,7 +5,7 @@
  */
 
 import { useState } from "preact/hooks"
-import type { ArtifactView, ChangeView, Diff, Run, Runs } from "../answers.ts"
+import type { ArtifactView, ChangeView, Diff, RunArtifacts, Runs } from "../answers.ts"
 import { useAnswer } from "./answer.ts"
 import { about, referenceOf, Ways } from "./artifact.tsx"
 import { Answered, Empty } from "./notice.tsx"
@@ -23,8 +23,8 @@ const Side = (props: {
   const { label, number, onChoose, runs, value } = props
   const [chosen, setChosen] = useState("")
   const run = chosen || runs?.runs[Math.min(number, runs.runs.length - 1)]?.run || ""
-  const asked = useAnswer<Run>(run === "" ? "" : `runs/${run}`)
-  const artifacts = (asked.value?.detail ?? []).flatMap((stage) => stage.artifacts)
+  const asked = useAnswer<RunArtifacts>(run === "" ? "" : `runs/${run}/artifacts?limit=1000`)
+  const artifacts = asked.value?.artifacts ?? []
   const known = artifacts.some((artifact) => referenceOf(artifact) === value)
   return (
     <fieldset>

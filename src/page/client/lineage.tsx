@@ -8,6 +8,7 @@ import { useAnswer } from "./answer.ts"
 import { about, Choose, Ways } from "./artifact.tsx"
 import { Graph, type GraphNode } from "./graph.tsx"
 import { Answered } from "./notice.tsx"
+import { Parameters } from "./parameters.tsx"
 import { counted, duration, figure, moment } from "./quantity.ts"
 import { go, href, route, show } from "./route.ts"
 
@@ -19,14 +20,6 @@ const nodeOf = (node: LineageNodeView, root: string): GraphNode => ({
   parts: [],
   title: `${node.name}, ${about(node)}, made by ${node.operator}${node.more ? ", with more beyond" : ""}`
 })
-
-/** A parameter's value in one line. */
-const value = (json: unknown): string => (typeof json === "string" ? json : JSON.stringify(json))
-
-const params = (json: unknown): ReadonlyArray<readonly [string, string]> =>
-  json !== null && typeof json === "object" && !Array.isArray(json)
-    ? Object.entries(json).map(([name, each]) => [name, value(each)] as const)
-    : [["", value(json)]]
 
 const Detail = ({ node, here }: { readonly node: LineageNodeView; readonly here: LineageNodeView }) => (
   <aside class="panel" aria-label={`Artifact ${node.name}`}>
@@ -88,17 +81,7 @@ const Detail = ({ node, here }: { readonly node: LineageNodeView; readonly here:
         </table>
       </>
     )}
-    <h3>Parameters</h3>
-    <table class="figures">
-      <tbody>
-        {params(node.params).map(([name, each]) => (
-          <tr key={name}>
-            <th scope="row">{name}</th>
-            <td class="code wrap">{each}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <Parameters json={node.params} />
     {node.sources.length === 0 ? null : (
       <>
         <h3>{counted(node.sources.length, "file")} read</h3>
@@ -176,7 +159,6 @@ export const LineageView = () =>
   route.value.id === "" ? (
     <Choose
       title="Lineage"
-      wanted={() => true}
       to={(reference) => href("lineage", reference)}
       nothing="No stage of this run has given anything yet."
     />

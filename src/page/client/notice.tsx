@@ -7,7 +7,7 @@ import type { ComponentChildren } from "preact"
 import type { Asked, Refused } from "./answer.ts"
 
 /** An error with what can be done. */
-export const Problem = ({ error }: { readonly error: Refused }) => (
+export const Problem = ({ error }: { readonly error: Pick<Refused, "message" | "next"> }) => (
   <div class="notice bad" role="alert">
     <p>{error.message}</p>
     {error.next === "" || error.next === undefined ? null : <p class="faint">{error.next}</p>}

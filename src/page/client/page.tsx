@@ -12,6 +12,7 @@ import { CurvesView } from "./curves.tsx"
 import { DiffView } from "./diff.tsx"
 import { LineageView } from "./lineage.tsx"
 import { Empty } from "./notice.tsx"
+import { PlanView } from "./plan.tsx"
 import { PlaygroundView } from "./playground.tsx"
 import { RolloutsView } from "./rollouts.tsx"
 import { href, route } from "./route.ts"
@@ -22,6 +23,7 @@ import { themes, wish } from "./theme.ts"
 
 /** Views by the first word of their address; those with a name are in the menu. */
 const views: { readonly [view: string]: readonly [FunctionComponent, string] } = {
+  plan: [PlanView, "Pipeline"],
   runs: [Runs, "Runs"],
   run: [RunView, ""],
   curves: [CurvesView, "Curves"],

@@ -153,7 +153,7 @@ export const PlaygroundView = () =>
   route.value.id === "" ? (
     <Choose
       title="Playground"
-      wanted={({ kind }) => kind === "checkpoint"}
+      kind="checkpoint"
       to={(reference) => href("play", reference)}
       nothing="No stage of this run has given a checkpoint yet."
     />

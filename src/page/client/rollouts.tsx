@@ -6,7 +6,7 @@
 import { useState } from "preact/hooks"
 import type { AnswerView, Rollouts } from "../answers.ts"
 import { useAnswer } from "./answer.ts"
-import { Choose, hasAnswers, Ways } from "./artifact.tsx"
+import { Choose, Ways } from "./artifact.tsx"
 import { Answered } from "./notice.tsx"
 import { figure } from "./quantity.ts"
 import { href, route, show } from "./route.ts"
@@ -159,7 +159,7 @@ export const RolloutsView = () =>
   route.value.id === "" ? (
     <Choose
       title="Rollouts"
-      wanted={hasAnswers}
+      columns="prompt,answer"
       to={(reference) => href("rollouts", reference)}
       nothing="No stage of this run has given answers to prompts yet."
     />

@@ -3,48 +3,83 @@
  *
  * @since 0.1.0
  */
-import { useMemo, useState } from "preact/hooks"
-import type { Run, StageView } from "../answers.ts"
+import { useState } from "preact/hooks"
+import type { Run, StageDetail, StageView } from "../answers.ts"
+import { useAnswer } from "./answer.ts"
 import { about, Ways } from "./artifact.tsx"
-import { collapse, firstMode, type Mode, stateOf, tally } from "./collapse.ts"
+import { tally, wordOf } from "./collapse.ts"
 import { CurveSheets } from "./curves.tsx"
-import { Graph, type GraphNode } from "./graph.tsx"
+import { Dag } from "./dag.tsx"
 import { useRun } from "./live.ts"
-import { Answered } from "./notice.tsx"
+import { Answered, Problem } from "./notice.tsx"
+import { Parameters } from "./parameters.tsx"
 import { counted, duration, figure, moment } from "./quantity.ts"
 import { href, route, show } from "./route.ts"
 import { State } from "./runs.tsx"
 
-const share = ({ state, step, steps }: StageView): number | undefined =>
-  state === "running" && step !== null && steps !== null && steps > 0 ? Math.min(step / steps, 1) : undefined
-
-const noteOf = (stage: StageView): string => {
-  const done = share(stage)
-  if (done !== undefined) return `${figure(stage.step)} of ${figure(stage.steps)}`
-  return stage.state === "ran" || stage.state === "reused" ? `${stage.state} · ${duration(stage.seconds)}` : stage.state
+/** What the answer to a question about the stage adds: it is asked anew when the stage's state changes. */
+const More = ({ run, stage }: { readonly run: Run; readonly stage: StageView }) => {
+  const query = new URLSearchParams({ name: stage.stage, state: stage.state })
+  const asked = useAnswer<StageDetail>(`runs/${run.run}/stage?${query}`)
+  const { error, value } = asked
+  if (error !== undefined) return <Problem error={error} />
+  if (value?.stage !== stage.stage) return null
+  const { artifacts, made, params, reasons } = value
+  return (
+    <>
+      {made === null ? null : (
+        <dl>
+          <dt>made by</dt>
+          <dd>
+            {made.run === run.run ? (
+              "this run"
+            ) : (
+              <a class="code" href={href("run", made.run, { stage: made.stage })}>
+                {made.run}
+              </a>
+            )}
+            {made.stage === stage.stage ? "" : `, as ${made.stage}`}
+            {made.run === run.run ? "" : `, ${moment(made.time)}`}
+          </dd>
+          {made.device === null ? null : (
+            <>
+              <dt>on</dt>
+              <dd>{made.device}</dd>
+            </>
+          )}
+        </dl>
+      )}
+      {reasons.length === 0 ? null : (
+        <>
+          <h3>Why it ran</h3>
+          <ul class="plain">
+            {reasons.map((reason) => (
+              <li key={reason}>{reason}</li>
+            ))}
+          </ul>
+        </>
+      )}
+      {artifacts.length === 0 ? null : (
+        <>
+          <h3>Gave</h3>
+          <ul class="plain">
+            {artifacts.map((artifact) => (
+              <li key={artifact.port}>
+                <b>{artifact.port}</b> <span class="faint">{about(artifact)}</span>
+                <br />
+                <Ways artifact={artifact} />
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+      <Parameters json={params} />
+    </>
+  )
 }
 
-const nodeOf = (id: string, label: string, stages: ReadonlyArray<StageView>): GraphNode => {
-  const [first] = stages
-  if (stages.length === 1 && first !== undefined) {
-    const done = share(first)
-    const parts = done === undefined ? [] : ([["running", done]] as const)
-    return {
-      id,
-      label,
-      note: noteOf(first),
-      tone: first.state,
-      parts,
-      title: `${label}, ${first.operator}: ${noteOf(first)}`
-    }
-  }
-  const counts = tally(stages)
-  const words = counts.map(([state, count]) => `${count} ${state}`).join(", ")
-  const parts = counts.map(([state, count]) => [state, count / stages.length] as const)
-  return { id, label, note: words, tone: stateOf(stages), parts, title: `${label}: ${words}` }
-}
-
-const Detail = ({ run, stage }: { readonly run: Run; readonly stage: StageView }) => (
+/** What is known of one stage of a run. */
+export const StagePanel = ({ run, stage }: { readonly run: Run; readonly stage: StageView }) => (
   <aside class="panel" aria-label={`Stage ${stage.stage}`}>
     <header>
       <h2>{stage.stage}</h2>
@@ -81,16 +116,6 @@ const Detail = ({ run, stage }: { readonly run: Run; readonly stage: StageView }
       )}
     </dl>
     {stage.message === null ? null : <pre class={stage.state === "failed" ? "bad" : ""}>{stage.message}</pre>}
-    {stage.reasons.length === 0 ? null : (
-      <>
-        <h3>Why it ran</h3>
-        <ul class="plain">
-          {stage.reasons.map((reason) => (
-            <li key={reason}>{reason}</li>
-          ))}
-        </ul>
-      </>
-    )}
     {Object.keys(stage.metrics).length === 0 ? null : (
       <>
         <h3>Metrics</h3>
@@ -121,125 +146,67 @@ const Detail = ({ run, stage }: { readonly run: Run; readonly stage: StageView }
         </ul>
       </>
     )}
-    {stage.artifacts.length === 0 ? null : (
-      <>
-        <h3>Gave</h3>
-        <ul class="plain">
-          {stage.artifacts.map((artifact) => (
-            <li key={artifact.port}>
-              <b>{artifact.port}</b> <span class="faint">{about(artifact)}</span>
-              <br />
-              <Ways artifact={artifact} />
-            </li>
-          ))}
-        </ul>
-      </>
-    )}
+    <More run={run} stage={stage} />
   </aside>
 )
 
-const modes: ReadonlyArray<readonly [Mode, string]> = [
-  ["none", "every stage"],
-  ["name", "by name"],
-  ["layer", "by layer"]
-]
+/** Stages that are listed at once. */
+const LISTED = 500
 
-const Dag = ({ run }: { readonly run: Run }) => {
-  const { query } = route.value
-  // What a person sees first depends on how many there are
-  const first = useMemo(() => firstMode(run.detail), [run.run, run.detail.length])
-  const mode = modes.find(([name]) => name === query["group"])?.[0] ?? first
-  const [open, setOpen] = useState<ReadonlySet<string>>(new Set())
-  const { edges, groups } = collapse(run.detail, mode, open)
-  const chosen = query["stage"] ?? ""
-  const group = groups.find(({ id, stages }) => id === chosen || stages.some(({ stage }) => stage === chosen))
-  const stage = run.detail.find(({ stage }) => stage === chosen)
+const List = ({ run }: { readonly run: Run }) => {
+  const [most, setMost] = useState(LISTED)
   return (
     <div class="split">
-      <Graph
-        label={`Stages of ${run.pipeline}`}
-        nodes={groups.map(({ id, label, stages }) => nodeOf(id, label, stages))}
-        edges={edges}
-        chosen={group?.id ?? ""}
-        start={groups.find(({ stages }) => ["failed", "running", "stopped"].includes(stateOf(stages)))?.id}
-        onChoose={(id) => {
-          const taken = groups.find((group) => group.id === id)
-          if (taken === undefined) return
-          if (taken.stages.length === 1) show({ stage: taken.stages[0]!.stage })
-          else setOpen((old) => new Set([...old, id]))
-        }}
-      >
-        <label>
-          Show{" "}
-          <select
-            value={mode}
-            onChange={(event) => {
-              setOpen(new Set())
-              show({ group: event.currentTarget.value })
-            }}
-          >
-            {modes.map(([name, words]) => (
-              <option key={name} value={name}>
-                {words}
-              </option>
+      <div class="scroll">
+        <table class="list">
+          <thead>
+            <tr>
+              <th scope="col">State</th>
+              <th scope="col">Stage</th>
+              <th scope="col">Operator</th>
+              <th scope="col" class="number">
+                Took
+              </th>
+              <th scope="col">Metrics</th>
+            </tr>
+          </thead>
+          <tbody>
+            {run.detail.slice(0, most).map((stage) => (
+              <tr key={stage.stage}>
+                <td>
+                  <State state={stage.state} />
+                </td>
+                <td>
+                  <a href={href("run", run.run, { ...route.value.query, stage: stage.stage })}>{stage.stage}</a>
+                </td>
+                <td class="code">{stage.operator}</td>
+                <td class="number">{duration(stage.seconds)}</td>
+                <td class="faint">
+                  {Object.entries(stage.metrics)
+                    .slice(0, 4)
+                    .map(([name, value]) => `${name} ${figure(value)}`)
+                    .join(" · ")}
+                </td>
+              </tr>
             ))}
-          </select>
-        </label>
-        {open.size === 0 ? null : (
-          <button type="button" onClick={() => setOpen(new Set())}>
-            Close groups
-          </button>
+          </tbody>
+        </table>
+        {run.detail.length <= most ? null : (
+          <p>
+            <button type="button" onClick={() => setMost(most + LISTED)}>
+              More of {counted(run.detail.length, "stage")}
+            </button>
+          </p>
         )}
-      </Graph>
-      {stage === undefined ? null : <Detail run={run} stage={stage} />}
+      </div>
+      {run.detail
+        .filter(({ stage }) => stage === route.value.query["stage"])
+        .map((stage) => (
+          <StagePanel key={stage.stage} run={run} stage={stage} />
+        ))}
     </div>
   )
 }
-
-const List = ({ run }: { readonly run: Run }) => (
-  <div class="split">
-    <div class="scroll">
-      <table class="list">
-        <thead>
-          <tr>
-            <th scope="col">State</th>
-            <th scope="col">Stage</th>
-            <th scope="col">Operator</th>
-            <th scope="col" class="number">
-              Took
-            </th>
-            <th scope="col">Metrics</th>
-          </tr>
-        </thead>
-        <tbody>
-          {run.detail.map((stage) => (
-            <tr key={stage.stage}>
-              <td>
-                <State state={stage.state} />
-              </td>
-              <td>
-                <a href={href("run", run.run, { ...route.value.query, stage: stage.stage })}>{stage.stage}</a>
-              </td>
-              <td class="code">{stage.operator}</td>
-              <td class="number">{duration(stage.seconds)}</td>
-              <td class="faint">
-                {Object.entries(stage.metrics)
-                  .slice(0, 4)
-                  .map(([name, value]) => `${name} ${figure(value)}`)
-                  .join(" · ")}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-    {run.detail
-      .filter(({ stage }) => stage === route.value.query["stage"])
-      .map((stage) => (
-        <Detail key={stage.stage} run={run} stage={stage} />
-      ))}
-  </div>
-)
 
 const tabs: ReadonlyArray<readonly [string, string]> = [
   ["", "Graph"],
@@ -263,7 +230,7 @@ export const RunView = () => {
             <State state={run.state} />
             <span class="faint" role="status">
               {tally(run.detail)
-                .map(([state, count]) => `${count} ${state}`)
+                .map(([state, count]) => `${count} ${wordOf(state)}`)
                 .join(" · ")}{" "}
               of {counted(run.stages, "stage")}
               {run.seconds === null ? "" : ` · ${duration(run.seconds)}`}
@@ -286,7 +253,9 @@ export const RunView = () => {
           ) : tab === "stages" ? (
             <List run={run} />
           ) : (
-            <Dag run={run} />
+            <Dag label={`Stages of ${run.pipeline}`} stages={run.detail}>
+              {(stage) => <StagePanel run={run} stage={stage} />}
+            </Dag>
           )}
         </>
       )}

@@ -4,8 +4,9 @@
  * @since 0.1.0
  */
 import { useState } from "preact/hooks"
-import type { RunSummary, Runs as RunsAnswer } from "../answers.ts"
+import type { RunSummary, Runs as RunsAnswer, StageState } from "../answers.ts"
 import { useAnswer } from "./answer.ts"
+import { wordOf } from "./collapse.ts"
 import { Answered, Empty } from "./notice.tsx"
 import { counted, duration, moment } from "./quantity.ts"
 import { go, href, route, show } from "./route.ts"
@@ -14,7 +15,9 @@ const PAGE = 50
 const LOOK = 3_000
 
 /** A state as a word with its colour. */
-export const State = ({ state }: { readonly state: string }) => <span class={`state tone-${state}`}>{state}</span>
+export const State = ({ state }: { readonly state: StageState | RunSummary["state"] }) => (
+  <span class={`state tone-${state}`}>{wordOf(state)}</span>
+)
 
 /** Settings that are shown of a run that has none to compare with. */
 const MOST = 6

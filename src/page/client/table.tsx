@@ -185,7 +185,7 @@ export const TableView = () =>
   route.value.id === "" ? (
     <Choose
       title="Tables"
-      wanted={({ kind }) => kind === "table"}
+      kind="table"
       to={(reference) => href("table", reference)}
       nothing="No stage of this run has given a table yet."
     />

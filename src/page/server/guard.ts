@@ -61,7 +61,12 @@ const check = (
   }
   if (request.method === "GET" || request.method === "HEAD") return undefined
   if (request.method !== "POST") {
-    return refusal(405, "method", `${request.method} is not answered`, "GET looks, POST /api/sample samples.")
+    return refusal(
+      405,
+      "method",
+      `${request.method} is not answered`,
+      "GET looks, POST /api/sample samples, POST /api/plan plans."
+    )
   }
   const origin = request.headers["origin"]
   if (origin !== undefined && origin.replace(/^https?:\/\//, "") !== host) {

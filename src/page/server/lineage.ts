@@ -36,7 +36,7 @@ const nodeOf = (record: StageRecord, port: string, distance: number): Node => {
     metrics: Object.fromEntries(
       Object.entries(metrics).map(([name, value]) => [name, Number.isFinite(value) ? value : null])
     ),
-    sources: preimage.sources,
+    sources: preimage.sources.map(({ digest, name }) => ({ digest, name })),
     record
   }
 }

@@ -62,13 +62,11 @@ export const toPageError = (error: unknown): PageError => {
   })
 }
 
-/** An answer of a schema, or the refusal that an error is. */
-export const answer = <A, I, E, R>(
-  schema: Schema.Codec<A, I>,
-  effect: Effect.Effect<A, E, R>
+/** An answer, which is JSON as it is (see answers.ts), or the refusal that an error is. */
+export const answer = <E, R>(
+  effect: Effect.Effect<object, E, R>
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
   effect.pipe(
-    Effect.flatMap(Schema.encodeEffect(schema)),
     Effect.map((body) => HttpServerResponse.jsonUnsafe(body)),
     Effect.catch((error) => Effect.succeed(refuse(toPageError(error))))
   )

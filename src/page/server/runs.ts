@@ -8,14 +8,22 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { type RunStatus, runStatus } from "../../lineage/ledger.ts"
-import type { RunRecord } from "../../lineage/record.ts"
-import { runRecords, stageRecord } from "../../lineage/records.ts"
+import { runGraph, runStatus, type StageOutcome } from "../../lineage/ledger.ts"
+import { paramsOf, type RunRecord } from "../../lineage/record.ts"
+import { type RecordedRun, recordUpTo, runNames, runRecords } from "../../lineage/records.ts"
 import { type LogEntry, readLog } from "../../lineage/run-log.ts"
 import { isAlive } from "../../store/holder.ts"
-import type { Journal } from "../../store/journal.ts"
 import { Store } from "../../store/store.ts"
-import { type Curves, LiveEvent, type Run, type RunSummary, type Runs, type StageView } from "../answers.ts"
+import {
+  type Curves,
+  LiveEvent,
+  type Run,
+  type RunArtifacts,
+  type RunSummary,
+  type Runs,
+  type StageDetail,
+  type StageView
+} from "../answers.ts"
 import { advance, collect, type Growing, pending, seriesId } from "../progress.ts"
 import { artifactView } from "./artifact.ts"
 import { missing } from "./refusal.ts"
@@ -41,84 +49,154 @@ const opened = Effect.gen(function* () {
 /** Runs from number `offset` (0: the newest) on. */
 export const runs = Effect.fnUntraced(function* (offset: number, limit: number) {
   const { journal } = yield* opened
-  const all = [...runRecords(journal)]
-  const page: Runs = { offset, total: all.length, runs: all.slice(offset, offset + limit).map(summaryOf) }
-  return page
+  const names = runNames(journal)
+  const page: Array<RunSummary> = []
+  for (const run of names[offset] === undefined ? [] : runRecords(journal, names[offset])) {
+    if (page.push(summaryOf(run)) >= limit) break
+  }
+  const view: Runs = { offset, total: names.length, runs: page }
+  return view
 })
 
 /** The record of a run, by its name, the beginning of it, or `newest`. */
 const recordOf = Effect.fnUntraced(function* (name: string) {
   const { journal } = yield* opened
-  for (const run of runRecords(journal)) if (name === "newest" || run.run.startsWith(name)) return run
+  const run = runNames(journal).find((run) => name === "newest" || run.startsWith(name))
+  const found = run === undefined ? undefined : runRecords(journal, run).next().value
+  if (found !== undefined) return found
   return yield* missing(name, `there is no run ${name}`, "The list of runs has those that there are.")
 })
 
-const stateOf = { reused: "reused", ran: "ran", failed: "failed", skipped: "skipped" } as const
+/** What a log says of its run so far: each stage, and why those that ran did. It grows with the log. */
+interface Told {
+  next: number
+  readonly stages: Map<string, StageView>
+  readonly reasons: Map<string, ReadonlyArray<string>>
+}
+
+/** What the logs of runs that go on have said, so that each entry is read once. */
+const going = new WeakMap<Store["Service"], Map<string, Told>>()
+
+const told = Effect.fnUntraced(function* ({ run, status }: RecordedRun) {
+  const store = yield* Store
+  const known = going.get(store) ?? new Map<string, Told>()
+  going.set(store, known)
+  const log = known.get(run) ?? { next: 0, stages: new Map(), reasons: new Map() }
+  if (status === "running") known.set(run, log)
+  else known.delete(run)
+  const { entries, next } = yield* readLog(store.folder, run, log.next)
+  // Another request may have been as far meanwhile.
+  if (next > log.next) {
+    log.next = next
+    for (const entry of entries) {
+      if (entry._tag === "Graph") {
+        for (const { inputs, operator, stage } of entry.stages) log.stages.set(stage, pending(stage, operator, inputs))
+      } else if (entry._tag !== "Ended") {
+        const stage = log.stages.get(entry.stage)
+        if (stage !== undefined) log.stages.set(entry.stage, advance(stage, entry))
+        if (entry._tag === "Started") log.reasons.set(entry.stage, entry.reasons)
+      }
+    }
+  }
+  return log
+})
 
 /** Stages as the journal has them: what is durable counts, whatever the log says. */
-const settle = (journal: Journal, stages: Map<string, StageView>, status: RunStatus): void => {
-  const stageOfKey = new Map(status.stages.flatMap(({ key, stage }) => (key === undefined ? [] : [[key, stage]])))
-  for (const { artifacts, key, message, metrics, operator, seconds, stage, status: state } of status.stages) {
-    const logged = stages.get(stage)
-    // What the log says already is not looked for in the record, as there may be thousands.
-    const told = logged !== undefined && (state !== "ran" || logged.reasons.length > 0)
-    const record = key === undefined || told ? undefined : stageRecord(journal, key)
-    const inputs = Object.entries(record?.inputs ?? {}).flatMap(([port, input]) => {
-      const from = stageOfKey.get(input.key)
-      return from === undefined ? [] : [[port, { stage: from, port: input.port }] as const]
-    })
-    const known = logged ?? pending(stage, operator ?? "", Object.fromEntries(inputs))
+const settle = (logged: ReadonlyMap<string, StageView>, outcomes: ReadonlyArray<StageOutcome>) => {
+  const stages = new Map(logged)
+  for (const { inputs, key, message, metrics, operator, seconds, stage, status, time } of outcomes) {
+    const known = logged.get(stage) ?? pending(stage, operator ?? "", inputs)
     stages.set(stage, {
       ...known,
-      state: stateOf[state],
+      state: status,
       key: key ?? known.key,
       seconds: seconds ?? known.seconds,
-      time: state === "ran" ? (record?.time ?? known.time) : known.time,
-      message: message ?? (state === "skipped" ? known.message : null),
-      reasons: state === "ran" && record !== undefined ? record.reasons.map(({ message }) => message) : known.reasons,
-      metrics: { ...known.metrics, ...metrics },
-      artifacts: Object.entries(artifacts).map(([port, artifact]) => artifactView(artifact, stage, key ?? "", port))
+      time: status === "ran" ? (time ?? known.time) : known.time,
+      message: message ?? (status === "skipped" ? known.message : null),
+      metrics: { ...known.metrics, ...metrics }
     })
   }
+  return stages
 }
+
+/** The stages of a run. Of one that succeeded the records have them all, and its log is not looked at unless a stage is asked for. */
+const stagesOf = Effect.fnUntraced(function* (record: RecordedRun, log: Told | undefined) {
+  const outcomes = yield* runGraph(record)
+  const stages = [...settle(log?.stages ?? new Map(), outcomes).values()]
+  return summaryOf(record).state === "running"
+    ? stages
+    : stages.map(
+        (stage): StageView =>
+          stage.state === "running" || stage.state === "waiting" ? { ...stage, state: "stopped" } : stage
+      )
+})
 
 /** A run with all its stages. */
 export const run = Effect.fnUntraced(function* (name: string) {
-  const { folder, journal } = yield* opened
   const record = yield* recordOf(name)
-  const { entries, next } = yield* readLog(folder, record.run)
-  const stages = new Map<string, StageView>()
-  for (const entry of entries) {
-    if (entry._tag === "Graph") {
-      for (const { inputs, operator, stage } of entry.stages) stages.set(stage, pending(stage, operator, inputs))
-    } else if (entry._tag !== "Ended") {
-      const known = stages.get(entry.stage)
-      if (known !== undefined) stages.set(entry.stage, advance(known, entry))
-    }
+  const log = record.status === "succeeded" ? undefined : yield* told(record)
+  const detail = yield* stagesOf(record, log)
+  const view: Run = { ...summaryOf(record), detail, outputs: record.outputs, next: log?.next ?? 0 }
+  return view
+})
+
+/** One stage of a run, with why it ran, its parameters, and what it gave. */
+export const stageDetail = Effect.fnUntraced(function* (name: string, stage: string) {
+  const { journal } = yield* Store
+  const record = yield* recordOf(name)
+  const log = yield* told(record)
+  const found = (yield* stagesOf(record, log)).find((each) => each.stage === stage)
+  if (found === undefined) return yield* missing("name", `run ${record.run} has no stage ${stage}`)
+  const { key, state } = found
+  const made =
+    key === null ? undefined : recordUpTo(journal, key, record.status === "running" ? undefined : record.position)
+  const reasons =
+    state === "reused" ? [] : (log.reasons.get(stage) ?? made?.reasons.map(({ message }) => message) ?? [])
+  const view: StageDetail = {
+    ...found,
+    reasons,
+    artifacts: Object.entries(made?.outputs ?? {}).map(([port, artifact]) => artifactView(artifact, stage, key!, port)),
+    params: made === undefined ? {} : paramsOf(made.preimage),
+    made: made === undefined ? null : { run: made.run, stage: made.stage, time: made.time, device: made.device }
   }
-  const status = yield* runStatus(record)
-  settle(journal, stages, status)
-  const ended = status.status !== "running"
-  const detail = [...stages.values()].map(
-    (stage): StageView =>
-      ended && (stage.state === "running" || stage.state === "waiting") ? { ...stage, state: "stopped" } : stage
+  return view
+})
+
+/** Which outputs of a run are meant: of a kind, with a text in their names, with these columns; all where they are empty. */
+export interface Wanted {
+  readonly kind: string
+  readonly match: string
+  readonly columns: ReadonlyArray<string>
+  readonly limit: number
+}
+
+/** Outputs of a run's stages. */
+export const runArtifacts = Effect.fnUntraced(function* (name: string, { columns, kind, limit, match }: Wanted) {
+  const record = yield* recordOf(name)
+  const { stages } = yield* runStatus(record)
+  const all = stages.flatMap(({ artifacts, key, stage }) =>
+    Object.entries(artifacts).flatMap(([port, artifact]) =>
+      (kind === "" || artifact.kind === kind) && `${stage}.${port}`.includes(match)
+        ? [artifactView(artifact, stage, key ?? "", port)]
+        : []
+    )
   )
-  const view: Run = { ...summaryOf(record), detail, outputs: record.outputs, next }
+  const found = all.filter((each) => columns.every((column) => each.columns.includes(column)))
+  const view: RunArtifacts = { run: record.run, total: found.length, artifacts: found.slice(0, limit) }
   return view
 })
 
 /** All metrics of a run: what its log has of them, and of stages that were reused what they ended with. */
 export const curves = Effect.fnUntraced(function* (name: string) {
-  const { folder, journal } = yield* opened
+  const { folder } = yield* opened
   const record = yield* recordOf(name)
   const { entries, next } = yield* readLog(folder, record.run)
   const series = new Map<string, Growing>()
   for (const entry of entries) collect(series, entry)
-  for (const { key, metrics, stage } of (yield* runStatus(record)).stages) {
+  for (const { metrics, stage, time } of yield* runGraph(record)) {
     for (const [metric, value] of Object.entries(metrics)) {
       const id = seriesId(stage, metric)
       if (series.has(id) || !Number.isFinite(value)) continue
-      const time = key === undefined ? undefined : stageRecord(journal, key)?.time
       series.set(id, { stage, metric, points: [[null, null, value, time ?? record.time]] })
     }
   }

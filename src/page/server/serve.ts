@@ -19,14 +19,27 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Device, type DeviceError } from "../../device/device.ts"
 import { Store } from "../../store/store.ts"
-import { Curves, Diff, Lineage, Rollouts, Run, Runs, Sampled, SampleRequest, TablePage } from "../answers.ts"
+import {
+  type Curves,
+  type Diff,
+  type Lineage,
+  type PlanView,
+  type Rollouts,
+  type Run,
+  type RunArtifacts,
+  type Runs,
+  SampleRequest,
+  type StageDetail,
+  type TablePage
+} from "../answers.ts"
 import { assets } from "./assets.ts"
 import { guard, isLoopback, newToken } from "./guard.ts"
 import { diff, lineage } from "./lineage.ts"
+import { noPlanning, type Planner, type Planning, planEvents, planning } from "./plan.ts"
 import { sample } from "./playground.ts"
 import { answer, missing, PageError, refuse, toPageError, wrong } from "./refusal.ts"
 import { rollouts } from "./rollouts.ts"
-import { curves, events, run, runs } from "./runs.ts"
+import { curves, events, run, runArtifacts, runs, stageDetail } from "./runs.ts"
 import { type Filter, tablePage } from "./table.ts"
 
 /** Where a server listens, and what opens the page. */
@@ -48,12 +61,14 @@ const number = (query: URLSearchParams, name: string, defaultValue: number, mini
     : Effect.fail(wrong(name, `${name} is a whole number from ${minimum} to ${maximum}, not ${text}`))
 }
 
-const text = (query: URLSearchParams, name: string) => {
+const text = (query: URLSearchParams, name: string, what: string) => {
   const value = query.get(name)
   return value === null || value === ""
-    ? Effect.fail(wrong(name, `${name} is missing: an artifact, as ptmflow lineage takes it`))
+    ? Effect.fail(wrong(name, `${name} is missing: ${what}`))
     : Effect.succeed(value)
 }
+
+const artifact = (query: URLSearchParams, name: string) => text(query, name, "an artifact, as ptmflow lineage takes it")
 
 const page = (query: URLSearchParams, limit: number, most: number) =>
   Effect.all([number(query, "offset", 0, 0, Number.MAX_SAFE_INTEGER), number(query, "limit", limit, 1, most)])
@@ -67,6 +82,8 @@ const filterOf = (query: URLSearchParams): Effect.Effect<Filter | undefined, Pag
     ? Effect.fail(wrong("operator", `operator is one of ${known.join(", ")}, not ${operator}`))
     : Effect.succeed({ column, operator: found, value })
 }
+
+const eventStream = { contentType: "text/event-stream", headers: { "x-accel-buffering": "no" } } as const
 
 const decodeSample = Schema.decodeUnknownEffect(SampleRequest)
 
@@ -84,51 +101,62 @@ const sampleFrom = Effect.fnUntraced(function* (
   return yield* sample(yield* decodeSample(body, { errors: "all" }), device)
 })
 
-const routes = (store: Store["Service"], device: Effect.Effect<Device["Service"], DeviceError>) => {
+const routes = (store: Store["Service"], device: Effect.Effect<Device["Service"], DeviceError>, plans: Planning) => {
   const provide = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.provideService(effect, Store, store)
   const param = Effect.map(HttpRouter.params, ({ run, reference }) => decodeURIComponent(run ?? reference ?? ""))
-  const get = <A, I>(
+  const get = <A extends object>(
     path: `/${string}`,
-    schema: Schema.Codec<A, I>,
     handler: (name: string, query: URLSearchParams) => Effect.Effect<A, unknown, Store>
   ) =>
     HttpRouter.route("GET", path, (request) =>
-      answer(
-        schema,
-        Effect.flatMap(param, (name) => provide(handler(name, queryOf(request))))
-      )
+      answer(Effect.flatMap(param, (name) => provide(handler(name, queryOf(request)))))
     )
   const live = HttpRouter.route("GET", "/api/runs/:run/events", (request) =>
     Effect.gen(function* () {
       const last = request.headers["last-event-id"] ?? queryOf(request).get("from") ?? "0"
       if (!/^\d+$/.test(last)) return yield* wrong("from", `from is where events go on from, not ${last}`)
       const stream = Stream.encodeText(yield* provide(events(yield* param, Number(last))))
-      return HttpServerResponse.stream(Stream.provideService(stream, Store, store), {
-        contentType: "text/event-stream",
-        headers: { "x-accel-buffering": "no" }
-      })
+      return HttpServerResponse.stream(Stream.provideService(stream, Store, store), eventStream)
     }).pipe(Effect.catch((error) => Effect.succeed(refuse(toPageError(error)))))
   )
   return [
-    get("/api/runs", Runs, (_, query) => Effect.flatMap(page(query, 50, 500), ([from, limit]) => runs(from, limit))),
-    get("/api/runs/:run", Run, run),
-    get("/api/runs/:run/curves", Curves, curves),
+    get<Runs>("/api/runs", (_, query) => Effect.flatMap(page(query, 50, 500), ([from, limit]) => runs(from, limit))),
+    get<Run>("/api/runs/:run", run),
+    get<Curves>("/api/runs/:run/curves", curves),
     live,
-    get("/api/lineage/:reference", Lineage, (name, query) =>
+    get<StageDetail>("/api/runs/:run/stage", (name, query) =>
+      Effect.flatMap(text(query, "name", "a stage of the run"), (stage) => stageDetail(name, stage))
+    ),
+    get<RunArtifacts>("/api/runs/:run/artifacts", (name, query) =>
+      Effect.flatMap(number(query, "limit", 200, 1, 1000), (limit) =>
+        runArtifacts(name, {
+          kind: query.get("kind") ?? "",
+          match: query.get("match") ?? "",
+          columns: (query.get("columns") ?? "").split(",").filter((column) => column !== ""),
+          limit
+        })
+      )
+    ),
+    get<Lineage>("/api/lineage/:reference", (name, query) =>
       Effect.flatMap(number(query, "depth", 3, 0, 50), (depth) => lineage(name, depth))
     ),
-    get("/api/diff", Diff, (_, query) =>
-      Effect.flatMap(Effect.all([text(query, "a"), text(query, "b")]), ([a, b]) => diff(a, b))
+    get<Diff>("/api/diff", (_, query) =>
+      Effect.flatMap(Effect.all([artifact(query, "a"), artifact(query, "b")]), ([a, b]) => diff(a, b))
     ),
-    get("/api/tables/:reference", TablePage, (name, query) =>
+    get<TablePage>("/api/tables/:reference", (name, query) =>
       Effect.flatMap(Effect.all([page(query, 50, 500), filterOf(query)]), ([[from, limit], filter]) =>
         tablePage(name, from, limit, filter)
       )
     ),
-    get("/api/rollouts/:reference", Rollouts, (name, query) =>
+    get<Rollouts>("/api/rollouts/:reference", (name, query) =>
       Effect.flatMap(page(query, 24, 200), ([from, limit]) => rollouts(name, from, limit))
     ),
-    HttpRouter.route("POST", "/api/sample", (request) => answer(Sampled, provide(sampleFrom(request, device))))
+    get<PlanView>("/api/plan", () => Effect.sync(plans.view)),
+    HttpRouter.route("GET", "/api/plan/events", () =>
+      Effect.sync(() => HttpServerResponse.stream(Stream.encodeText(planEvents(plans)), eventStream))
+    ),
+    HttpRouter.route("POST", "/api/plan", () => answer(Effect.map(plans.again, plans.view))),
+    HttpRouter.route("POST", "/api/sample", (request) => answer(provide(sampleFrom(request, device))))
   ] as const
 }
 
@@ -141,24 +169,26 @@ const nothing = (request: Request): HttpServerResponse.HttpServerResponse => {
       )
 }
 
-/** Serves until the scope closes. Any host but this machine's own gets a token. `port` 0: any that is free. `device` is opened by the first request that samples. */
+/** Serves until the scope closes. Any host but this machine's own gets a token. `port` 0: any that is free. `device` is opened by the first request that samples; `planner` plans the pipeline that is shown, if there is one. */
 export const serve = Effect.fnUntraced(function* (options: {
   readonly host: string
   readonly port: number
   readonly device: Layer.Layer<Device, DeviceError>
+  readonly planner?: Planner | undefined
 }): Effect.fn.Return<Serving, PageError, Store | Scope.Scope> {
   const scope = yield* Effect.scope
   const store = yield* Store
-  const { device, host, port } = options
+  const { device, host, planner, port } = options
   const token = isLoopback(host) ? undefined : newToken()
   // Not given up with the request that opens it: the next one needs it too.
   const opened = yield* Effect.cached(
     Effect.uninterruptible(Effect.map(Layer.buildWithScope(device, scope), (context) => Context.get(context, Device)))
   )
   const files = yield* assets
+  const plans = planner === undefined ? noPlanning : yield* planning(planner)
   const app = HttpRouter.use((router) =>
     Effect.gen(function* () {
-      yield* router.addAll(routes(store, opened))
+      yield* router.addAll(routes(store, opened, plans))
       for (const [path, response] of files) yield* router.add("GET", path as `/${string}`, response)
       yield* router.add("*", "/*", (request) => Effect.succeed(nothing(request)))
       yield* router.addGlobalMiddleware(guard(token))

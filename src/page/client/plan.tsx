@@ -1,0 +1,197 @@
+/**
+ * The pipeline that is worked on: what a run would do and why, kept up to date; while a run of it goes on, that run.
+ *
+ * @since 0.1.0
+ */
+import { useEffect, useState } from "preact/hooks"
+import type { PlanView as PlanAnswer, PlanStage } from "../answers.ts"
+import { type Asked, ask, type Refused } from "./answer.ts"
+import { tally, wordOf } from "./collapse.ts"
+import { Dag } from "./dag.tsx"
+import { useRun } from "./live.ts"
+import { Answered, Empty, Problem } from "./notice.tsx"
+import { counted, duration, moment } from "./quantity.ts"
+import { href, route, show } from "./route.ts"
+import { StagePanel } from "./run.tsx"
+import { State } from "./runs.tsx"
+
+/** The plan as it is now, for as long as a part of the page looks on. */
+export const usePlan = (): Asked<PlanAnswer> => {
+  const [state, setState] = useState<Asked<PlanAnswer>>({ value: undefined, error: undefined, busy: true })
+  useEffect(() => {
+    const abort = new AbortController()
+    let source: EventSource | undefined
+    const load = () =>
+      ask<PlanAnswer>("plan", { signal: abort.signal }).then(
+        (value) => {
+          if (abort.signal.aborted) return value
+          setState({ value, error: undefined, busy: false })
+          return value
+        },
+        (error: Refused) => {
+          if (!abort.signal.aborted) setState((old) => ({ ...old, error, busy: false }))
+          return undefined
+        }
+      )
+    const seen = async () => {
+      if (document.hidden) {
+        source?.close()
+        source = undefined
+        return
+      }
+      const plan = await load()
+      if (plan?.file === null || plan === undefined || source !== undefined || abort.signal.aborted) return
+      source = new EventSource("api/plan/events")
+      source.addEventListener("message", load)
+    }
+    document.addEventListener("visibilitychange", seen)
+    seen()
+    return () => {
+      abort.abort()
+      source?.close()
+      document.removeEventListener("visibilitychange", seen)
+    }
+  }, [])
+  return state
+}
+
+const Detail = ({ stage }: { readonly stage: PlanStage }) => (
+  <aside class="panel" aria-label={`Stage ${stage.stage}`}>
+    <header>
+      <h2>{stage.stage}</h2>
+      <State state={stage.state} />
+      <span class="spread" />
+      <button type="button" aria-label="Close" onClick={() => show({ stage: undefined })}>
+        ×
+      </button>
+    </header>
+    <dl>
+      <dt>operator</dt>
+      <dd class="code">{stage.operator}</dd>
+      <dt>took last time</dt>
+      <dd>{stage.seconds === null ? "it never ran" : duration(stage.seconds)}</dd>
+      {stage.batches === null ? null : (
+        <>
+          <dt>batches</dt>
+          <dd>
+            {stage.batches.made === "all"
+              ? `all of ${stage.batches.of} are made`
+              : `those that changed are made, of ${stage.batches.of}`}
+          </dd>
+        </>
+      )}
+      {stage.key === null ? null : (
+        <>
+          <dt>key</dt>
+          <dd class="code">{stage.key.slice(0, 16)}</dd>
+        </>
+      )}
+    </dl>
+    {stage.cause === null ? null : (
+      <p>
+        because of{" "}
+        <a href={href("plan", "", { ...route.value.query, stage: stage.cause.stage })}>{stage.cause.stage}</a>:{" "}
+        {stage.cause.message}
+      </p>
+    )}
+    {stage.reasons.length === 0 ? null : (
+      <>
+        <h3>{stage.state === "maybe" ? "Why it may run" : "Why it will run"}</h3>
+        <ul class="plain">
+          {stage.reasons.map((reason) => (
+            <li key={reason}>{reason}</li>
+          ))}
+        </ul>
+      </>
+    )}
+    {Object.keys(stage.inputs).length === 0 ? null : (
+      <>
+        <h3>Takes</h3>
+        <ul class="plain">
+          {Object.entries(stage.inputs).map(([port, from]) => (
+            <li key={port}>
+              {port} ←{" "}
+              <a href={href("plan", "", { ...route.value.query, stage: from.stage })}>
+                {from.stage}.{from.port}
+              </a>
+            </li>
+          ))}
+        </ul>
+      </>
+    )}
+  </aside>
+)
+
+const again = () => ask("plan", { method: "POST", headers: { "content-type": "application/json" }, body: "{}" })
+
+/** What is to be done, or how far the run is. */
+const Stages = ({ plan }: { readonly plan: PlanAnswer }) => {
+  const live = useRun(plan.run ?? "")
+  const run = plan.run === null ? undefined : live.value?.run
+  const stages = run?.detail ?? plan.stages
+  const due = stages.some(({ state }) => state === "due" || state === "maybe")
+  return (
+    <>
+      <header class="head">
+        <h1>
+          {plan.pipeline} <span class="code faint">{plan.file}</span>
+        </h1>
+        {run === undefined ? null : <State state={run.state} />}
+        <span class="faint" role="status">
+          {tally(stages)
+            .map(([state, count]) => `${count} ${wordOf(state)}`)
+            .join(" · ")}{" "}
+          of {counted(stages.length, "stage")}
+          {run === undefined && due && plan.seconds > 0 ? ` · about ${duration(plan.seconds)}` : ""}
+          {run !== undefined || plan.planned === null ? "" : ` · as of ${moment(plan.planned)}`}
+        </span>
+        <span class="spread" />
+        {run === undefined ? (
+          <button type="button" disabled={plan.busy} onClick={() => again().catch(() => {})}>
+            {plan.busy ? "Planning…" : "Plan again"}
+          </button>
+        ) : (
+          <a class="button" href={href("run", run.run)}>
+            The run that goes on
+          </a>
+        )}
+      </header>
+      {plan.error === null || run !== undefined ? null : <Problem error={plan.error} />}
+      {stages.length === 0 ? null : (
+        <Dag label={`Stages of ${plan.pipeline}`} stages={stages}>
+          {(stage) =>
+            run === undefined ? <Detail stage={stage as PlanStage} /> : <StagePanel run={run} stage={stage} />
+          }
+        </Dag>
+      )}
+    </>
+  )
+}
+
+/** The view of the pipeline. */
+export const PlanView = () => (
+  <Answered asked={usePlan()}>
+    {(plan) =>
+      plan.file === null ? (
+        <>
+          <header class="head">
+            <h1>Pipeline</h1>
+          </header>
+          <Empty>
+            <p>The server was started without a pipeline.</p>
+            <p class="faint">
+              <code>ptmflow serve pipelines/chatgpt.ts</code> shows what a run of it would do, and follows what you
+              change.
+            </p>
+          </Empty>
+        </>
+      ) : plan.planned === null ? (
+        <p class="notice faint" role="status">
+          Planning {plan.file}…
+        </p>
+      ) : (
+        <Stages plan={plan} />
+      )
+    }
+  </Answered>
+)
