@@ -60,8 +60,12 @@ const rebuilt = (journal: Journal, run: RunRecord): ReadonlyArray<LogEntry> => {
   const failed = run.failures.map(({ operator, stage }) => ({ stage, operator, inputs: {} }))
   const skipped = run.skipped.map((stage) => ({ stage, operator: "", inputs: {} }))
   const end = run.time + 1000 * (run.seconds ?? 0)
-  const stages = found.flatMap(([stage, { key, metrics, reasons, run: madeIn, seconds, time }]): Array<LogEntry> => {
-    if (madeIn !== run.run) return [{ _tag: "Reused", stage, time: run.time, key }]
+  const ran = new Set(run.ran)
+  const stages = found.flatMap(([stage, record]): Array<LogEntry> => {
+    const { key, metrics, reasons, seconds } = record
+    if (record.run !== run.run && !ran.has(stage)) return [{ _tag: "Reused", stage, time: run.time, key }]
+    // What was made again since is recorded as that.
+    const time = record.run === run.run ? record.time : run.time
     return [
       { _tag: "Started", stage, time, key, reasons: reasons.map(({ message }) => message) },
       { _tag: "Finished", stage, time: time + 1000 * seconds, key, seconds, metrics }
@@ -76,3 +80,30 @@ const rebuilt = (journal: Journal, run: RunRecord): ReadonlyArray<LogEntry> => {
     ...run.skipped.map((stage): LogEntry => ({ _tag: "Skipped", stage, time: end, because: "" }))
   ]
 }
+
+/**
+ * What the stages of a run reported, in the order of time; of those that it reused, what they reported in the run that made their results, as if it were of this
+ * one. Of a stage whose reports were not kept there is one, with the last value of each metric.
+ */
+export const reportsOf = Effect.fnUntraced(function* ({
+  entries
+}: RunHistory): Effect.fn.Return<ReadonlyArray<LogEntry>, StoreError, Store> {
+  const { folder, journal } = yield* Store
+  const found = entries.filter(({ _tag }) => _tag === "Progress")
+  const told = new Set(found.flatMap((entry) => ("stage" in entry ? [entry.stage] : [])))
+  const logs = new Map<string, ReadonlyArray<LogEntry>>()
+  for (const entry of entries) {
+    if ((entry._tag !== "Reused" && entry._tag !== "Finished") || told.has(entry.stage)) continue
+    const record = stageRecord(journal, entry.key)
+    if (record === undefined) continue
+    const { metrics, run, seconds, time } = record
+    if (!logs.has(run)) logs.set(run, (yield* readLog(folder, run)).entries)
+    const { stage } = entry
+    const reports = logs.get(run)!.flatMap((each): Array<LogEntry> => {
+      return each._tag === "Progress" && each.stage === record.stage ? [{ ...each, stage }] : []
+    })
+    const last: LogEntry = { _tag: "Progress", stage, time: time + 1000 * seconds, seconds, metrics }
+    found.push(...(reports.length > 0 ? reports : Object.keys(metrics).length > 0 ? [last] : []))
+  }
+  return found.toSorted((a, b) => a.time - b.time)
+})

@@ -29,6 +29,25 @@ export const run = Command.make(
       Flag.withDefault(false),
       Flag.withoutNegation
     ),
+    openlineage: Flag.String("openlineage").pipe(
+      Flag.withMetavar("url"),
+      Flag.withDescription(
+        "A service that OpenLineage events are sent to while it runs (default: the variable OPENLINEAGE_URL; none)"
+      ),
+      Flag.optional
+    ),
+    tensorboard: Flag.String("tensorboard").pipe(
+      Flag.withMetavar("folder"),
+      Flag.withDescription("Where metrics are written for TensorBoard while it runs, a folder for each stage"),
+      Flag.optional
+    ),
+    otlp: Flag.String("otlp").pipe(
+      Flag.withMetavar("url"),
+      Flag.withDescription(
+        "A collector that traces are sent to over OTLP/HTTP (default: the variable OTEL_EXPORTER_OTLP_ENDPOINT; none)"
+      ),
+      Flag.optional
+    ),
     json: flags.json("Prints each event as one line of JSON, and nothing else, on standard output")
   },
   ({ detach, ...input }) =>
@@ -44,6 +63,10 @@ export const run = Command.make(
     { command: "ptmflow run pipelines/chatgpt.ts" },
     { command: "ptmflow run pipelines/chatgpt.ts --set ppo.iterations=4 --set sft.epochs=3" },
     { command: "ptmflow run train.ts --json > events.jsonl" },
+    {
+      command: "ptmflow run train.ts --tensorboard runs",
+      description: "curves while it runs: tensorboard --logdir runs"
+    },
     { command: "ptmflow run train.ts --detach", description: "goes on when the terminal is closed" }
   ])
 )

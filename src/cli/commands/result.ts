@@ -156,18 +156,57 @@ export const show = Command.make(
 export const exportFiles = Command.make(
   "export",
   {
-    artifact: flags.reference("artifact", "An artifact"),
-    folder: Argument.String("folder").pipe(Argument.withDescription("The folder to make: new, or empty")),
+    what: Argument.String("what").pipe(
+      Argument.withDescription(
+        "An artifact: the first 6 or more digits of its digest, a stage of the newest run (sft, ppo.8), or a stage and its output; with --as a run: the beginning of its name, or newest"
+      )
+    ),
+    to: Argument.String("to").pipe(
+      Argument.withDescription(
+        "The folder to make: new, or empty; with --as openlineage a file, or the address of a service (default: standard output)"
+      ),
+      Argument.optional
+    ),
+    as: Flag.Literals("as", ["openlineage", "ro-crate", "tensorboard"]).pipe(
+      Flag.optional,
+      Flag.withDescription(
+        "Writes a run: its OpenLineage events as JSON lines, a Workflow Run RO-Crate, or its metrics for TensorBoard"
+      )
+    ),
+    data: Flag.Boolean("data").pipe(
+      Flag.withDescription("Copies the results into a crate; --no-data only names them (default: copied)"),
+      Flag.withDefault(true)
+    ),
+    agent: Flag.String("agent").pipe(
+      Flag.withMetavar("name|orcid"),
+      Flag.withDescription(
+        "Who ran it, for a crate: a name, or an address such as https://orcid.org/0000-0002-1825-0097"
+      ),
+      Flag.optional
+    ),
+    license: Flag.String("license").pipe(
+      Flag.withMetavar("url"),
+      Flag.withDescription(
+        "The licence of a crate's contents, as an address, as in https://spdx.org/licenses/CC-BY-4.0"
+      ),
+      Flag.optional
+    ),
     store: flags.store,
-    json: flags.json("Prints the names and sizes of the files as JSON")
+    json: flags.json("Prints what was written as JSON")
   },
-  (input) => from(async () => (await import("../export.ts")).exportFiles(input))
+  (input) => from(async () => (await import("../export.ts")).exportTo(input))
 ).pipe(
-  Command.withShortDescription("Write an artifact's files into a folder"),
+  Command.withShortDescription("Write an artifact's files, or a run for other programs"),
   Command.withDescription(
-    "Copies the files of an artifact into a folder: of an export-checkpoint stage, what Hugging Face's transformers loads."
+    "Copies the files of an artifact into a folder: of an export-checkpoint stage, what Hugging Face's transformers loads. With --as it writes a run, as other programs read it: what it did, what it used and made, its metrics."
   ),
-  Command.withExamples([{ command: "ptmflow export export-checkpoint models/mine" }])
+  Command.withExamples([
+    { command: "ptmflow export export-checkpoint models/mine" },
+    { command: "ptmflow export newest --as openlineage", description: "events, one a line" },
+    { command: "ptmflow export newest http://localhost:5000 --as openlineage", description: "sent to Marquez" },
+    { command: "ptmflow export newest crate --as ro-crate" },
+    { command: "ptmflow export newest runs --as tensorboard" }
+  ])
 )
 
 export const serve = Command.make(
