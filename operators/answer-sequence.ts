@@ -5,6 +5,7 @@
  */
 import type { Sequence } from "../src/engine/batch.ts"
 import type { Tokenizer } from "./tokenizer/port.ts"
+import { endOfText } from "./tokenizer/tokenizer.ts"
 
 /** prompt tokens, then answer tokens; only the answer is predicted. */
 export const join = (prompt: Int32Array, answer: Int32Array): Sequence => {
@@ -19,6 +20,6 @@ export const encode = (tokenizer: Tokenizer, prompt: string, answer: string): Se
   const text = tokenizer.encode(answer)
   const ended = new Int32Array(text.length + 1)
   ended.set(text)
-  ended[text.length] = tokenizer.special.endOfText
+  ended[text.length] = endOfText(tokenizer)
   return join(tokenizer.encode(prompt), ended)
 }

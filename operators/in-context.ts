@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { generate } from "../src/engine/generate.ts"
+import { generate, noEndToken } from "../src/engine/generate.ts"
 import * as Session from "../src/engine/session.ts"
 import * as Operator from "../src/operator/operator.ts"
 import { Stage } from "../src/operator/stage.ts"
@@ -84,7 +84,7 @@ export const inContext = Operator.make("in-context", {
       const answers = yield* generate(
         session,
         questions.map(({ answer, prompt }) => ({ prompt, key: [0, 0] as const, limit: answer.length })),
-        { temperature: 0, topK: 0, topP: 1, endToken: tokenizer.special.endOfText }
+        { temperature: 0, topK: 0, topP: 1, endToken: tokenizer.special.endOfText ?? noEndToken }
       )
       const right = questions.map(({ answer }, i) => (answers[i]!.tokens.join() === answer.join() ? 1 : 0))
       const statistics = yield* score(

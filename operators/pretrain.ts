@@ -21,7 +21,9 @@ import { TokenSequence } from "./rows.ts"
 import { TokenShardsPort } from "./token-shards.ts"
 import type { TokenSource } from "./token-source.ts"
 import * as Source from "./token-source.ts"
+import { encoding } from "./tokenizer/encoding.ts"
 import { type Tokenizer, TokenizerPort } from "./tokenizer/port.ts"
+import { endOfText } from "./tokenizer/tokenizer.ts"
 import { makeStopper, makeTrainer, recomputing, trainingParams } from "./training.ts"
 import * as Windows from "./windows.ts"
 
@@ -83,10 +85,11 @@ const trainOn = Effect.fnUntraced(function* (
     own: start === undefined
   })
   const limit = params.validationWindows === 0 ? Number.POSITIVE_INFINITY : params.validationWindows
-  const { endOfText } = tokenizer.special
+  const separator =
+    params.documents === "apart" ? yield* encoding(operator, "tokenizer", () => endOfText(tokenizer)) : undefined
   const windowsAt = (source: TokenSource, starts: ReadonlyArray<number>) =>
     Effect.map(Source.windowsAt(source, starts, params.context), (batch) =>
-      params.documents === "apart" ? Windows.byDocument(batch, endOfText) : batch
+      separator === undefined ? batch : Windows.byDocument(batch, separator)
     )
   const measured = Windows.consecutiveStarts(validation.count, params.batch, params.context, limit)
   const validate = Effect.gen(function* () {

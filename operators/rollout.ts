@@ -7,7 +7,7 @@ import { createHash } from "node:crypto"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { type Completion as Generated, generate, type Request } from "../src/engine/generate.ts"
+import { type Completion as Generated, generate, noEndToken, type Request } from "../src/engine/generate.ts"
 import * as Session from "../src/engine/session.ts"
 import type { ArtifactError } from "../src/operator/artifact.ts"
 import * as Operator from "../src/operator/operator.ts"
@@ -87,7 +87,7 @@ export const sample = Effect.fnUntraced(function* (
     )
   )
   const pace = yield* Pace.make(made.length, requests.length, 1)
-  const endToken = tokenizer.special.endOfText
+  const endToken = tokenizer.special.endOfText ?? noEndToken
   const row = ({ logProbabilities, tokens }: Generated, i: number): Completion => {
     const { prompt, sample } = wanted[i]!
     const text = tokens.at(-1) === endToken ? tokens.subarray(0, -1) : tokens

@@ -16,6 +16,7 @@ import { Document, TokenSequence } from "./rows.ts"
 import { type Segment, segmentsOf } from "./segments.ts"
 import { encoding } from "./tokenizer/encoding.ts"
 import { TokenizerPort } from "./tokenizer/port.ts"
+import { endOfText } from "./tokenizer/tokenizer.ts"
 
 /** A place in [0, 1) that is a function of the id alone. */
 const placeOf = (id: string): number =>
@@ -88,7 +89,7 @@ export const tokenize = Operator.make("tokenize", {
         const tokens = tokenizer.encode(text)
         const bytes = Buffer.byteLength(text)
         if (!last) return { id, tokens, bytes }
-        const ended = new Int32Array(tokens.length + 1).fill(tokenizer.special.endOfText)
+        const ended = new Int32Array(tokens.length + 1).fill(endOfText(tokenizer))
         ended.set(tokens)
         return { id, tokens: ended, bytes }
       })

@@ -13,7 +13,7 @@ import * as Table from "../src/table/index.ts"
 import * as Pace from "./pace.ts"
 import { parameter } from "./parameter.ts"
 import { Document } from "./rows.ts"
-import { load } from "./tokenizer/load.ts"
+import { endsOfText, load } from "./tokenizer/load.ts"
 import { TokenizerPort } from "./tokenizer/port.ts"
 import { GPT2_PATTERN, splitByPattern } from "./tokenizer/split.ts"
 import { write } from "./tokenizer/tokenizer-json.ts"
@@ -69,7 +69,7 @@ export const trainTokenizer = Operator.make("train-tokenizer", {
     specialTokens: parameter(
       Schema.Array(Schema.String),
       ["<|endoftext|>", "<|pad|>"],
-      "tokens that no text encodes to; <|endoftext|> must be one of them"
+      "tokens that no text encodes to; one of them ends a text, by a usual name: <|endoftext|>, </s>, ..."
     )
   }),
   inputs: { documents: Table.of(Document) },
@@ -80,6 +80,10 @@ export const trainTokenizer = Operator.make("train-tokenizer", {
     const size = vocabularySize - specialTokens.length
     if (new Set(specialTokens).size < specialTokens.length || size < 256) {
       return yield* refuse("specialTokens", "special tokens must differ, and leave room for the 256 bytes")
+    }
+    if (!endsOfText.some((name) => specialTokens.includes(name))) {
+      const message = `no special token ends a text: one of ${endsOfText.join(", ")} is needed`
+      return yield* refuse("specialTokens", message)
     }
     const saved = yield* stage.resume(TrainerPort)
     const from = Option.isSome(saved) ? saved.value.value : layOut(yield* countWords(inputs.documents))

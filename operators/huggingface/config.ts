@@ -120,13 +120,13 @@ const llama = (fields: Fields): ModelConfig => {
   }
 }
 
-/** The `config.json` of a configuration; `endOfText` is the id that ends a text. The scalar head is no part of it. */
-export const write = (config: ModelConfig, endOfText: number): string => {
+/** The `config.json` of a configuration; `endOfText` is the id that ends a text, if one does. The scalar head is no part of it. */
+export const write = (config: ModelConfig, endOfText: number | undefined): string => {
   const common = {
     torch_dtype: "float32",
     vocab_size: config.vocabulary,
-    bos_token_id: endOfText,
-    eos_token_id: endOfText
+    bos_token_id: endOfText ?? null,
+    eos_token_id: endOfText ?? null
   }
   const fields =
     config.family === "gpt2"

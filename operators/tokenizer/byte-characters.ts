@@ -16,6 +16,10 @@ export const characterOfByte: ReadonlyArray<string> = (() => {
   return bytes.map((byte) => String.fromCharCode(printable(byte) ? byte : 0x100 + others++))
 })()
 
+/** A text in the characters of its bytes. */
+export const inByteCharacters = (text: string): string =>
+  Array.from(Buffer.from(text), (byte) => characterOfByte[byte]).join("")
+
 /** Bytes by the code of their characters: the order of a vocabulary's first 256 tokens. */
 export const bytesInOrder: ReadonlyArray<number> = bytes.toSorted((a, b) =>
   characterOfByte[a]! < characterOfByte[b]! ? -1 : 1

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import { bytesOfToken } from "./byte-characters.ts"
 import { replace } from "./normalizer.ts"
 import { metaspaceSign, prependScheme } from "./pre-tokenizer.ts"
 import { members, refuse, textOf } from "./tokenizer-error.ts"
@@ -31,6 +32,10 @@ export const decoder = (component: Component | undefined): DecodeTokens => {
       return (tokens) => [tokens.join("")]
     case "ByteFallback":
       return byteFallback
+    case "ByteLevel":
+      return (tokens) => [utf8.decode(Buffer.concat(tokens.map(bytesOrText)))]
+    case "WordPiece":
+      return wordPiece(component)
     case "Strip":
       return strip(component)
     case "Metaspace": {
@@ -45,8 +50,30 @@ export const decoder = (component: Component | undefined): DecodeTokens => {
   }
   throw refuse(
     place,
-    `${place} ${component.type} is not supported; ByteLevel, Metaspace, BPEDecoder, Replace, ByteFallback, Fuse, Strip and Sequence are`
+    `${place} ${component.type} is not supported; ByteLevel, Metaspace, BPEDecoder, Replace, ByteFallback, Fuse, Strip, WordPiece and Sequence are`
   )
+}
+
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true })
+
+/** The bytes that a token is written with; those of its text if it is not in the characters of bytes. */
+export const bytesOrText = (token: string): Uint8Array => bytesOfToken(token) ?? Buffer.from(token)
+
+const wordPiece = (component: Component): DecodeTokens => {
+  const prefix = textOf(component, "prefix", place)
+  const cleanup = component["cleanup"] !== false
+  const clean = (text: string) =>
+    text
+      .replaceAll(/ (?=[.?!,])/g, "")
+      .replaceAll(" ' ", "'")
+      .replaceAll(/ (?=n't|'m)/g, "")
+      .replaceAll(" do not", " don't")
+      .replaceAll(/ (?='s|'ve|'re)/g, "")
+  return (tokens) =>
+    tokens.map((token, i) => {
+      const spaced = i === 0 ? token : token.startsWith(prefix) ? token.slice(prefix.length) : ` ${token}`
+      return cleanup ? clean(spaced) : spaced
+    })
 }
 
 /** Tokens of bytes in a row are put together; each byte of a row that is not UTF-8 becomes U+FFFD. */

@@ -7,17 +7,20 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { addedSplitter } from "./added-tokens.ts"
 import { type Merge, makeMergeWord } from "./bpe.ts"
-import { bytesOfToken } from "./byte-characters.ts"
+import { inByteCharacters } from "./byte-characters.ts"
 import { charactersOf, makeDecodeCharacters, makeEncodeCharacters } from "./characters.ts"
-import { decoder } from "./decoder.ts"
+import { bytesOrText, decoder } from "./decoder.ts"
 import { makeDecodeBytes, makeDecodeTokens, makeEncode } from "./encode.ts"
 import { normalizer } from "./normalizer.ts"
 import { preTokenizer } from "./pre-tokenizer.ts"
-import { inByteCharacters, symbolsOf } from "./symbols.ts"
+import { symbolsOf } from "./symbols.ts"
 import type { SpecialTokens, Tokenizer } from "./tokenizer.ts"
 import { refuse, TokenizerError } from "./tokenizer-error.ts"
 import { type AddedToken, TokenizerJson } from "./tokenizer-json.ts"
 
+// Other models' vocabularies have another form: what is refused is the model.
+const ModelType = Schema.Struct({ model: Schema.Struct({ type: Schema.optional(Schema.NullOr(Schema.String)) }) })
+const decodeType = Schema.decodeUnknownEffect(Schema.fromJsonString(ModelType))
 const decodeJson = Schema.decodeUnknownEffect(Schema.fromJsonString(TokenizerJson))
 
 /**
@@ -25,6 +28,12 @@ const decodeJson = Schema.decodeUnknownEffect(Schema.fromJsonString(TokenizerJso
  * Mistral, Gemma, ...), or single characters. What it has and is not supported is a TokenizerError that names it.
  */
 export const load = Effect.fnUntraced(function* (file: string): Effect.fn.Return<Tokenizer, TokenizerError> {
+  const { model } = yield* Effect.mapError(decodeType(file), (error) => refuse("", error.message))
+  const type = model.type ?? "BPE"
+  if (type !== "BPE" && type !== "WordLevel") {
+    const message = `model.type is ${JSON.stringify(type)}: only BPE, and WordLevel of characters, are supported`
+    return yield* refuse("model.type", message)
+  }
   const json = yield* Effect.mapError(decodeJson(file), (error) => refuse("", error.message))
   return yield* Effect.suspend(() => {
     try {
@@ -35,19 +44,30 @@ export const load = Effect.fnUntraced(function* (file: string): Effect.fn.Return
   })
 })
 
-/** Names of the tokens that end a text or fill a batch, in the order in which they are looked for. */
-const roles = {
-  endOfText: ["<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<｜end▁of▁sentence｜>", "</s>", "<eos>", "<EOT>"],
-  pad: ["<|pad|>", "<|padding|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<｜▁pad▁｜>", "<|PAD_TOKEN|>"]
-}
+/** Names of the tokens that end a text, in the order in which they are looked for. */
+export const endsOfText: ReadonlyArray<string> = [
+  "<|endoftext|>",
+  "<|end_of_text|>",
+  "<|im_end|>",
+  "<｜end▁of▁sentence｜>",
+  "</s>",
+  "<eos>",
+  "<EOT>",
+  "[EOS]",
+  "<EOS_TOKEN>",
+  "<|eot_id|>",
+  "<|end|>",
+  "<end_of_turn>",
+  "<EOD>",
+  "[SEP]"
+]
+/** Those of tokens that fill a batch. */
+const pads = ["<|pad|>", "<|padding|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<｜▁pad▁｜>", "<|PAD_TOKEN|>"]
 
 const rolesOf = (special: ReadonlyMap<string, number>): SpecialTokens => {
   const find = (names: ReadonlyArray<string>) => names.map((name) => special.get(name)).find((id) => id !== undefined)
-  const endOfText = find(roles.endOfText)
-  if (endOfText === undefined) {
-    throw refuse("added_tokens", `no special token ends a text; one of ${roles.endOfText.join(", ")} is needed`)
-  }
-  return { endOfText, pad: find(roles.pad) ?? endOfText }
+  const endOfText = find(endsOfText)
+  return { endOfText, pad: find(pads) ?? endOfText }
 }
 
 const build = (json: TokenizerJson, file: string): Tokenizer => {
@@ -65,12 +85,6 @@ const build = (json: TokenizerJson, file: string): Tokenizer => {
       encode: makeEncodeCharacters(characters),
       decode: makeDecodeCharacters(characters, special, size)
     }
-  }
-  if ((model.type ?? "BPE") !== "BPE") {
-    throw refuse(
-      "model.type",
-      `model.type is ${JSON.stringify(model.type)}: only BPE, and WordLevel of characters, are supported`
-    )
   }
   if ((model.dropout ?? 0) !== 0) {
     throw refuse(
@@ -103,9 +117,10 @@ const build = (json: TokenizerJson, file: string): Tokenizer => {
         return id === undefined ? merge(symbols(word)) : Int32Array.of(id)
       }
     }),
-    decode: byteLevel
-      ? makeDecodeBytes(bytesById(ids, contents, size), specialIds)
-      : makeDecodeTokens(tokensById(ids, contents, size), specialIds, decoder(json.decoder ?? undefined))
+    decode:
+      json.decoder?.type === "ByteLevel"
+        ? makeDecodeBytes(bytesById(ids, contents, size), specialIds)
+        : makeDecodeTokens(tokensById(ids, contents, size), specialIds, decoder(json.decoder ?? undefined))
   }
 }
 
@@ -130,7 +145,7 @@ const mergesOf = (model: TokenizerJson["model"], ids: ReadonlyMap<string, number
 /** The bytes of every token; a token that was added, or is not written in the characters of bytes, stands for the text it is written as. */
 const bytesById = (ids: ReadonlyMap<string, number>, added: ReadonlyMap<number, string>, size: number) => {
   const bytes: Array<Uint8Array | undefined> = Array.from({ length: size })
-  for (const [token, id] of ids) bytes[id] = bytesOfToken(token) ?? Buffer.from(token)
+  for (const [token, id] of ids) bytes[id] = bytesOrText(token)
   for (const [id, content] of added) bytes[id] = Buffer.from(content)
   return bytes
 }

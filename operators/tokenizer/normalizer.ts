@@ -3,7 +3,10 @@
  *
  * @since 0.1.0
  */
-import { literally, translate } from "./pattern.ts"
+import { inByteCharacters } from "./byte-characters.ts"
+import { charsmap } from "./charsmap.ts"
+import { literally } from "./pattern.ts"
+import { piecesOf } from "./split.ts"
 import { members, refuse, textOf, withPattern } from "./tokenizer-error.ts"
 import type { Component } from "./tokenizer-json.ts"
 
@@ -34,7 +37,7 @@ export const normalizer = (component: Component | undefined): Normalize | undefi
     case "Lowercase":
       return lowercase
     case "StripAccents":
-      return (text) => text.replaceAll(/\p{Mn}/gu, "")
+      return (text) => text.replaceAll(/\p{M}/gu, "")
     case "Strip": {
       const left = component["strip_left"] !== false
       const right = component["strip_right"] !== false
@@ -45,10 +48,16 @@ export const normalizer = (component: Component | undefined): Normalize | undefi
     }
     case "BertNormalizer":
       return bert(component)
+    case "Nmt":
+      return nmt
+    case "ByteLevel":
+      return inByteCharacters
+    case "Precompiled":
+      return charsmap(Buffer.from(textOf(component, "precompiled_charsmap", place), "base64"), place)
   }
   throw refuse(
     place,
-    `${place} ${type} is not supported; NFC, NFD, NFKC, NFKD, Prepend, Replace, Lowercase, Strip, StripAccents, BertNormalizer and Sequence are`
+    `${place} ${type} is not supported; NFC, NFD, NFKC, NFKD, Prepend, Replace, Lowercase, Strip, StripAccents, BertNormalizer, Nmt, ByteLevel, Precompiled and Sequence are`
   )
 }
 
@@ -57,8 +66,14 @@ export const replace = (component: Component, at: string): Normalize => {
   const source = patternOf(component, at)
   const content = textOf(component, "content", at)
   return withPattern(at, () => {
-    const pattern = new RegExp(translate(source), "gu")
-    return (text) => text.replaceAll(pattern, () => content)
+    const pieces = piecesOf(source)
+    return (text) => {
+      let result = ""
+      pieces(text, (from, to, matches) => {
+        result += matches ? content : text.slice(from, to)
+      })
+      return result
+    }
   })
 }
 
@@ -77,6 +92,15 @@ export const patternOf = (component: Component, at: string): string => {
 const lowercase = (text: string): string =>
   text.replaceAll(/\p{Lu}|\p{Lt}|\p{Changes_When_Lowercased}/gu, (one) => one.toLowerCase())
 
+/** The control characters that sentencepiece leaves out, and what it takes for a space, before translation. */
+const nmtRemoved = new Set([1, 2, 3, 4, 5, 6, 7, 8, 11, ...Array.from({ length: 18 }, (_, i) => 14 + i), 127, 143, 159])
+const nmtSpaces = /[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/g
+
+const nmt = (text: string): string =>
+  Array.from(text, (one) => (nmtRemoved.has(one.codePointAt(0)!) ? "" : one))
+    .join("")
+    .replaceAll(nmtSpaces, " ")
+
 const bert = (component: Component): Normalize => {
   const lower = component["lowercase"] !== false
   const accents = component["strip_accents"] ?? lower
@@ -84,7 +108,7 @@ const bert = (component: Component): Normalize => {
     let result = text
     if (component["clean_text"] !== false) {
       result = result
-        .replaceAll(/[\0\ufffd]|(?![\t\n\r])[\p{Cc}\p{Cf}\p{Cn}\p{Co}]/gu, "")
+        .replaceAll(/[\0\ufffd]|(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}]/gu, "")
         .replaceAll(/\p{White_Space}/gu, " ")
     }
     if (component["handle_chinese_chars"] !== false) {

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import { inByteCharacters } from "./byte-characters.ts"
 import { patternOf } from "./normalizer.ts"
 import { inWord, literally } from "./pattern.ts"
 import { type Behavior, behaviors, GPT2_PATTERN, type Split, splitInTurn, splitWith } from "./split.ts"
@@ -11,7 +12,7 @@ import type { Component } from "./tokenizer-json.ts"
 
 const place = "pre_tokenizer"
 
-/** How a text is split, and whether words are then written in the characters of bytes. */
+/** How a text is split, and whether its words are still to be written in the characters of bytes. */
 export interface PreTokenizer {
   readonly split: Split
   readonly byteLevel: boolean
@@ -21,12 +22,16 @@ export interface PreTokenizer {
 export const preTokenizer = (component: Component | undefined): PreTokenizer => {
   const parts = component === undefined ? [] : splits(component)
   const bytes = parts.findIndex(({ byteLevel }) => byteLevel)
-  const after = bytes < 0 ? [] : parts.slice(bytes + 1)
-  if (after.length > 0) {
-    throw refuse(place, `${place} splits the characters of bytes once more after ByteLevel, which is not supported`)
-  }
-  return { split: splitInTurn(parts.map(({ split }) => split)), byteLevel: bytes >= 0 }
+  // What is split after ByteLevel (as Falcon's are) is split in the characters of bytes: words then are in them already.
+  const written = bytes >= 0 && bytes < parts.length - 1
+  const inTurn = parts.map(({ byteLevel, split }) => (byteLevel && written ? inBytes(split) : split))
+  return { split: splitInTurn(inTurn), byteLevel: bytes >= 0 && !written }
 }
+
+const inBytes =
+  (split: Split): Split =>
+  (text, word, atStart) =>
+    split(text, (piece, first) => word(inByteCharacters(piece), first), atStart)
 
 const by = (source: string, behavior: Behavior = "Isolated", invert = false): PreTokenizer => ({
   byteLevel: false,
@@ -58,12 +63,14 @@ const splits = (component: Component): ReadonlyArray<PreTokenizer> => {
       return [by(punctuation, behaviorOf(component))]
     case "BertPreTokenizer":
       return [by("\\s", "Removed"), by(punctuation)]
+    case "FixedLength":
+      return [by(`\\p{Any}{1,${Number(component["length"] ?? 5)}}`)]
     case "Split":
       return [by(patternOf(component, place), behaviorOf(component), component["invert"] === true)]
   }
   throw refuse(
     place,
-    `${place} ${component.type} is not supported; ByteLevel, Metaspace, Split, Digits, Whitespace, WhitespaceSplit, CharDelimiterSplit, Punctuation, BertPreTokenizer and Sequence are`
+    `${place} ${component.type} is not supported; ByteLevel, Metaspace, Split, Digits, Whitespace, WhitespaceSplit, CharDelimiterSplit, Punctuation, BertPreTokenizer, FixedLength and Sequence are`
   )
 }
 

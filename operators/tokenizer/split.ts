@@ -20,37 +20,50 @@ export const GPT2_PATTERN = "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p
 /** Each match of the pattern is a piece, and so is each stretch between matches. Throws if JavaScript has no such pattern. */
 export const splitByPattern = (source: string): Split => {
   const pieces = piecesOf(source)
-  return (text, word, atStart) => pieces(text, (from, to) => word(text.slice(from, to), atStart && from === 0))
+  return (text, word, atStart) =>
+    pieces(text, (from, to) => {
+      if (to > from) word(text.slice(from, to), atStart && from === 0)
+    })
 }
 
-/** Calls `piece` with where each match that is not empty, and each stretch between matches, begins and ends. */
-const piecesOf = (source: string) => {
-  const here = new RegExp(translate(source), "uy")
-  const ahead = new RegExp(translate(source), "gu")
+/**
+ * Calls `piece` with where each match, and each stretch between matches, begins and ends. A match may be empty, but not where the one before it ends, as
+ * in Oniguruma's Rust binding.
+ */
+export const piecesOf = (source: string) => {
+  const pattern = translate(source)
+  const here = new RegExp(pattern, "vy")
+  const ahead = new RegExp(pattern, "gv")
   return (text: string, piece: (from: number, to: number, matches: boolean) => void) => {
     let end = 0
-    while (end < text.length) {
-      here.lastIndex = end
-      if (here.test(text) && here.lastIndex > end) {
-        piece(end, here.lastIndex, true)
+    // Where the search goes on: past the end of the last piece where an empty match there was left out.
+    let from = 0
+    while (from <= text.length && text !== "") {
+      here.lastIndex = from
+      // Most matches begin where the one before ended: these need no array.
+      if (here.test(text) && here.lastIndex > from) {
+        if (from > end) piece(end, from, false)
+        piece(from, here.lastIndex, true)
         end = here.lastIndex
+        from = end
         continue
       }
-      const next = nextMatch(ahead, text, end)
-      piece(end, next, false)
-      end = next
+      ahead.lastIndex = from
+      const match = ahead.exec(text)
+      if (match === null) break
+      const to = match.index + match[0].length
+      if (to === match.index && to === end && end > 0) {
+        from = to + (text.codePointAt(to)! > 0xffff ? 2 : 1)
+        continue
+      }
+      if (match.index > end) piece(end, match.index, false)
+      piece(match.index, to, true)
+      end = to
+      from = to
+      if (to === match.index) from += text.codePointAt(to)! > 0xffff ? 2 : 1
     }
+    if (end < text.length) piece(end, text.length, false)
   }
-}
-
-/** Where the next match that is not empty begins; the end of the text if there is none. */
-const nextMatch = (regex: RegExp, text: string, from: number): number => {
-  regex.lastIndex = from
-  for (let match = regex.exec(text); match !== null; match = regex.exec(text)) {
-    if (match[0] !== "" && match.index > from) return match.index
-    if (match[0] === "") regex.lastIndex += text.codePointAt(regex.lastIndex)! > 0xffff ? 2 : 1
-  }
-  return text.length
 }
 
 /** Splits by a pattern; with `invert` the stretches between matches are what counts as matches. Throws if JavaScript has no such pattern. */

@@ -3,16 +3,12 @@
  *
  * @since 0.1.0
  */
-import { characterOfByte } from "./byte-characters.ts"
+import { characterOfByte, inByteCharacters } from "./byte-characters.ts"
 import { refuse } from "./tokenizer-error.ts"
 import type { TokenizerJson } from "./tokenizer-json.ts"
 
 /** A word, as the model has it, to its first ids. */
 export type Symbols = (word: string) => Int32Array
-
-/** A word in the characters of its bytes. */
-export const inByteCharacters = (word: string): string =>
-  Array.from(Buffer.from(word), (byte) => characterOfByte[byte]).join("")
 
 /**
  * A character that is no token is those of its bytes (`byte_fallback`), or else the unknown token, one for several in a row with `fuse_unk`; without an

@@ -4,12 +4,17 @@
  * @since 0.1.0
  */
 
+import * as Schema from "effect/Schema"
+
+/** A tokenizer has no special token that ends a text by a name that is known, and one is needed. */
+export class NoEndToken extends Schema.TaggedError<NoEndToken>()("NoEndToken", { message: Schema.String }) {}
+
 /** The special tokens of a tokenizer that operators use, by role, as token ids. */
 export interface SpecialTokens {
-  /** Ends a document or an answer. */
-  readonly endOfText: number
+  /** Ends a document or an answer; undefined where a tokenizer has none by a name that is known. */
+  readonly endOfText: number | undefined
   /** Fills a row of a batch; never a target. The same as `endOfText` where a tokenizer has none. */
-  readonly pad: number
+  readonly pad: number | undefined
 }
 
 /** A tokenizer of bytes, to which every text has an encoding, or of the characters that it knows. */
@@ -30,4 +35,13 @@ export interface Tokenizer {
   readonly decode: (ids: Iterable<number>, options?: { readonly keepSpecial?: boolean }) => string
   /** The text of its `tokenizer.json`. */
   readonly json: string
+}
+
+/** The token that ends a text, for what is to end with one. Throws `NoEndToken`: operators call it within `encoding`. */
+export const endOfText = ({ special, specialTokens }: Tokenizer): number => {
+  if (special.endOfText !== undefined) return special.endOfText
+  const has = specialTokens.size === 0 ? "none" : [...specialTokens.keys()].slice(0, 8).join(", ")
+  throw new NoEndToken({
+    message: `the tokenizer has no special token that ends a text (such as <|endoftext|> or </s>), and a text is to end with one: it has ${has}`
+  })
 }

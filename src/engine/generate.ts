@@ -29,6 +29,9 @@ export interface Completion {
   readonly logProbabilities: Float32Array
 }
 
+/** The end token of a sampling that no token ends: answers go on to their limits. */
+export const noEndToken = -1
+
 const roundUp = (n: number, multiple: number) => Math.ceil(n / multiple) * multiple
 
 /** Tokens made between looks at which sequences have ended, while prompts wait for a slot. */

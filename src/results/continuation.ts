@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import type { Checkpoint } from "../../operators/checkpoint.ts"
 import { encoding } from "../../operators/tokenizer/encoding.ts"
 import type { Device, DeviceError } from "../device/device.ts"
-import { generate } from "../engine/generate.ts"
+import { generate, noEndToken } from "../engine/generate.ts"
 import type { ModelError } from "../engine/model.ts"
 import * as Session from "../engine/session.ts"
 
@@ -65,13 +65,21 @@ const continued = Effect.fnUntraced(function* (
 ) {
   const { count = 1, seed = 1, temperature = 1, tokens = 64, topK = 0, topP = 1 } = options
   const { context } = weights.config
-  const endToken = tokenizer.special.endOfText
+  const { endOfText } = tokenizer.special
+  const endToken = endOfText ?? noEndToken
   const encoded = yield* Effect.mapError(
     encoding("generate", "prompt", () => tokenizer.encode(prompt)),
     ({ message, place }) => new ContinuationError({ place, message: `the prompt, ${message}`, next: "" })
   )
   // Documents follow an end token in training, so an empty prompt is the start of one.
-  const promptTokens = encoded.length === 0 ? Int32Array.of(endToken) : encoded
+  const promptTokens = encoded.length === 0 && endOfText !== undefined ? Int32Array.of(endOfText) : encoded
+  if (promptTokens.length === 0) {
+    return yield* new ContinuationError({
+      place: "prompt",
+      message: "the prompt is empty, and the tokenizer has no special token that a document could begin after",
+      next: "Give a prompt of at least one token."
+    })
+  }
   const limit = Math.min(tokens, context - promptTokens.length)
   if (limit < 1) {
     return yield* new ContinuationError({

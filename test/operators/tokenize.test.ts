@@ -115,7 +115,7 @@ describe("tokenize", () => {
     const text = longText(3000)
     const { train, validation } = await split({ book: text }, { segmentLength: 1000, validationFraction: 0.2 })
     const rows = [...train, ...validation]
-    assert.strictEqual(rows.filter(({ tokens }) => tokens.includes(special.endOfText)).length, 1)
+    assert.strictEqual(rows.filter(({ tokens }) => tokens.includes(special.endOfText!)).length, 1)
     assert.strictEqual(
       rows.reduce((sum, { bytes }) => sum + bytes, 0),
       Buffer.byteLength(text)

@@ -4,9 +4,12 @@ import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as fc from "fast-check"
+import { encode as encodeAnswer } from "../../operators/answer-sequence.ts"
 import { Document } from "../../operators/rows.ts"
 import { makeMergeWord } from "../../operators/tokenizer/bpe.ts"
+import { encoding } from "../../operators/tokenizer/encoding.ts"
 import { load } from "../../operators/tokenizer/load.ts"
+import { translate } from "../../operators/tokenizer/pattern.ts"
 import { type Tokenizer, TokenizerPort } from "../../operators/tokenizer/port.ts"
 import { write } from "../../operators/tokenizer/tokenizer-json.ts"
 import { trainTokenizer } from "../../operators/train-tokenizer.ts"
@@ -25,6 +28,8 @@ const reference = JSON.parse(readFileSync(new URL("fixtures/tokenizer-reference.
 /** Tokenizers with the parts of published ones, and what the same implementation makes of odd texts: see `fixtures/make-tokenizer-families.py`. */
 const published = JSON.parse(readFileSync(new URL("fixtures/tokenizer-families.json", import.meta.url), "utf8")) as {
   readonly texts: ReadonlyArray<string>
+  /** The characters below U+0870 that a pattern matches, as ranges. */
+  readonly classes: { readonly [pattern: string]: ReadonlyArray<readonly [from: number, to: number]> }
   readonly families: ReadonlyArray<{
     readonly name: string
     readonly json: unknown
@@ -138,7 +143,7 @@ describe("a tokenizer", () => {
     const { tokenizer } = await trained
     const whale = [...tokenizer.encode("🐳")]
     assert.strictEqual(tokenizer.decode(whale.slice(0, -1)), "\ufffd")
-    const ids = [...tokenizer.encode("a"), tokenizer.special.endOfText, tokenizer.special.pad]
+    const ids = [...tokenizer.encode("a"), tokenizer.special.endOfText!, tokenizer.special.pad!]
     assert.strictEqual(tokenizer.decode(ids), "a")
     assert.strictEqual(tokenizer.decode(ids, { keepSpecial: true }), "a<|endoftext|><|pad|>")
     assert.throws(() => tokenizer.decode([tokenizer.vocabularySize]), RangeError)
@@ -192,6 +197,22 @@ describe("a tokenizer", () => {
         })
       )
     ))
+})
+
+describe("a pattern", () => {
+  it("matches the characters that Oniguruma's matches", () => {
+    for (const [source, ranges] of Object.entries(published.classes)) {
+      const pattern = new RegExp(`^(?:${translate(source)})$`, "v")
+      const found: Array<[number, number]> = []
+      for (let code = 0; code < 0x870; code++) {
+        if (code === 0x295 || !pattern.test(String.fromCharCode(code))) continue
+        const last = found.at(-1)
+        if (last?.[1] === code - 1) last[1] = code
+        else found.push([code, code])
+      }
+      assert.deepStrictEqual(found, ranges, source)
+    }
+  })
 })
 
 describe("a tokenizer.json", () => {
@@ -295,20 +316,32 @@ describe("a tokenizer.json", () => {
       "pre_tokenizer",
       /UnicodeScripts is not supported/
     ],
-    ["a charsmap", patched({ normalizer: { type: "Precompiled" } }), "normalizer", /Precompiled is not supported/],
     [
-      "WordPiece's decoder",
-      patched({ pre_tokenizer: null, decoder: { type: "WordPiece" } }),
-      "decoder",
-      /WordPiece is not supported/
+      "a Unigram model",
+      patched({}, { type: "Unigram", vocab: [["<unk>", 0]], merges: null }),
+      "model.type",
+      /model\.type is "Unigram"/
     ],
-    ["an atomic group", patched({ pre_tokenizer: split("(?>a)") }), "pre_tokenizer", /atomic group/],
-    ["a class in a class", patched({ pre_tokenizer: split("[a[:alpha:]]") }), "pre_tokenizer", /class within a class/],
+    [
+      "a charsmap that is cut off",
+      patched({ normalizer: { type: "Precompiled", precompiled_charsmap: "AAQAAAA=" } }),
+      "normalizer",
+      /precompiled_charsmap that is cut off/
+    ],
+    ["CTC's decoder", patched({ decoder: { type: "CTC" } }), "decoder", /CTC is not supported/],
+    ["a back-reference", patched({ pre_tokenizer: split("(a)\\1") }), "pre_tokenizer", /\\1, at 5, is not supported/],
+    ["an absent group", patched({ pre_tokenizer: split("(?~a)") }), "pre_tokenizer", /a group \(\?~/],
+    ["a property that is none", patched({ pre_tokenizer: split("\\p{Klingon}") }), "pre_tokenizer", /Klingon/],
+    [
+      "a class that does not end",
+      patched({ pre_tokenizer: split("[a-") }),
+      "pre_tokenizer",
+      /a class that does not end/
+    ],
     ["a broken pattern", patched({ pre_tokenizer: split("(a") }), "pre_tokenizer", /pattern that JavaScript has not/],
     ["a merge of no token", patched({}, { merges: ["h q"] }), "model.merges[0]", /"hq" is not in model\.vocab/],
     ["a merge of three", patched({}, { merges: ["h e l"] }), "model.merges[0]", /not a pair of tokens/],
-    ["a negative id", patched({}, { vocab: { h: -1 } }), "", /an object from tokens to ids/],
-    ["no token that ends a text", patched({ added_tokens: [] }), "added_tokens", /no special token ends a text/]
+    ["a negative id", patched({}, { vocab: { h: -1 } }), "", /an object from tokens to ids/]
   ] as const
   for (const [what, json, place, message] of refused) {
     it(`with ${what} is refused by its place`, async () => {
@@ -317,6 +350,16 @@ describe("a tokenizer.json", () => {
       assert.match(error.message, message)
     })
   }
+
+  it("without a token that ends a text is read, and what is to end with one is refused", async () => {
+    const tokenizer = await Effect.runPromise(load(JSON.stringify(patched({ added_tokens: [] }))))
+    assert.deepStrictEqual(tokenizer.special, { endOfText: undefined, pad: undefined })
+    const error = await Effect.runPromise(
+      Effect.flip(encoding("sft", "demonstrations, row 0", () => encodeAnswer(tokenizer, "a", "b")))
+    )
+    assert.deepInclude(error, { operator: "sft", place: "demonstrations, row 0" })
+    assert.match(error.message, /no special token that ends a text/)
+  })
 
   it("that is cut off is refused", async () => {
     const error = await Effect.runPromise(Effect.flip(load(JSON.stringify(base).slice(0, 1000))))
