@@ -4,12 +4,12 @@
  *
  * Plain JavaScript that old versions of Node can read.
  */
-import { spawn } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
 import module, { createRequire } from "node:module"
 import { constants } from "node:os"
 import path from "node:path"
 import { fileURLToPath } from "node:url"
+import { bundled } from "./bundled.mjs"
 import { resolveQuickly } from "./resolve.mjs"
 
 const needed = 24
@@ -31,7 +31,8 @@ const pinnedNode = () => {
   }
 }
 
-const relaunch = () => {
+const relaunch = async () => {
+  const { spawn } = await import("node:child_process")
   const node = process.env[relaunched] === undefined ? pinnedNode() : undefined
   if (node === undefined) {
     stop(
@@ -49,6 +50,16 @@ const relaunch = () => {
   child.on("exit", (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))
 }
 
+/** Where effect is not as this version of ptmflow knows it, or the stack of an error is to name files, modules are loaded as Node does. */
+const loadQuickly = async (own, entries) => {
+  const [, effect] = /^(.*\/dist\/)Effect\.js$/.exec(import.meta.resolve("effect/Effect")) ?? []
+  if (effect === undefined || module.registerHooks === undefined) return
+  const folders = { effect: fileURLToPath(effect), own: fileURLToPath(own[0]) }
+  const debug = process.argv.includes("--debug")
+  const modules = debug ? new Map() : await bundled({ ...folders, entries: entries.map((url) => fileURLToPath(url)) })
+  resolveQuickly({ bundled: modules, effect, own })
+}
+
 const start = async () => {
   if (process.env[relaunched] !== undefined && process.channel) {
     process.on("disconnect", () => process.exit(128 + constants.signals.SIGHUP))
@@ -57,11 +68,15 @@ const start = async () => {
   module.enableCompileCache()
   const at = (file) => new URL(`../${file}`, import.meta.url).href
   const source = existsSync(new URL("../src/cli/main.ts", import.meta.url))
-  resolveQuickly(source ? [at("src/"), at("operators/")] : [at("dist/")])
-  const { main } = await import(at(source ? "src/cli/main.ts" : "dist/src/cli/main.js"))
+  const command = (name) => at(source ? `src/cli/${name}.ts` : `dist/src/cli/${name}.js`)
+  await loadQuickly(
+    source ? [at("src/"), at("operators/")] : [at("dist/src/"), at("dist/operators/")],
+    ["main", "run", "plan"].map(command)
+  )
+  const { main } = await import(command("main"))
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
   main(process.argv.slice(2), version)
 }
 
-if (Number(process.versions.node.split(".")[0]) < needed) relaunch()
+if (Number(process.versions.node.split(".")[0]) < needed) await relaunch()
 else await start()

@@ -25,7 +25,8 @@ export interface Recipe {
   readonly numerics: string | null
 }
 
-const typesOf = <Tag extends string>(_tag: Tag, ports: Ports) =>
+/** The types of ports, by name. */
+export const typesOf = <Tag extends string>(_tag: Tag, ports: Ports) =>
   Object.entries(ports).map(([name, { contract, kind }]) => [name, { _tag, kind, contract }] as const)
 
 /** The parts of a preimage that are the same for all stages of an operator. */

@@ -14,6 +14,7 @@ import { BatchPlan, planBatches } from "./batches.ts"
 import { consult } from "./consult.ts"
 import { PlanError, type Prepared, type PreparedStage, prepare } from "./prepare.ts"
 import { type History, historyOf, type Resolution, resolvePending, resolveStage } from "./resolve.ts"
+import { type Settled, settledOf } from "./settled.ts"
 import { type Sharing, sharingOf } from "./sharing.ts"
 
 /**
@@ -66,16 +67,28 @@ export const plan = Effect.fnUntraced(function* <R>(
   return planOf(graph, planned)
 })
 
+/** What is known of a graph's stages. `unsettled` is the graph whose stages are all reused, as was not known before (see `settled.ts`). */
+export interface Planned {
+  readonly history: History
+  readonly planned: ReadonlyArray<PlannedStage>
+  readonly unsettled?: string
+}
+
 /** Plans with what the store has and, if that is not enough, with what a remote has. */
 export const planWith = Effect.fnUntraced(function* (
   pipeline: string,
   prepared: Prepared,
   store: Store["Service"],
   sharing: Sharing | undefined
-): Effect.fn.Return<{ readonly history: History; readonly planned: ReadonlyArray<PlannedStage> }, PlanError> {
+): Effect.fn.Return<Planned, PlanError> {
   const history = historyOf(store, pipeline, sharing)
+  const settled = yield* settledOf(store, pipeline, prepared.stages)
+  if (settled.results !== undefined) {
+    return { history, planned: settled.results.map((result, at) => reusing(prepared.stages[at]!, result)) }
+  }
   const planned = planStages(prepared, history)
-  if (sharing === undefined || planned.every(({ reused }) => reused !== undefined)) return { history, planned }
+  if (planned.every(({ reused }) => reused !== undefined)) return { history, planned, unsettled: settled.graph }
+  if (sharing === undefined) return { history, planned }
   yield* Effect.mapError(
     consult(prepared, history, sharing),
     ({ _tag, message, place }) => new PlanError({ place, cause: _tag, message })
@@ -86,8 +99,24 @@ export const planWith = Effect.fnUntraced(function* (
 /** A stage's plan, with what was found on the way where it can be reused. */
 export interface PlannedStage {
   readonly plan: StagePlan
-  readonly reused: Extract<Resolution, { readonly action: "reuse" }> | undefined
+  readonly reused: Pick<Extract<Resolution, { readonly action: "reuse" }>, "key" | "record" | "remote"> | undefined
 }
+
+const reusing = (
+  { node }: PreparedStage,
+  { key, record, remote }: Settled & { readonly remote?: string | undefined }
+): PlannedStage => ({
+  plan: {
+    stage: node.name,
+    operator: node.operator.name,
+    action: "reuse",
+    key,
+    reasons: [],
+    seconds: record.seconds,
+    ...(remote === undefined ? {} : { remote })
+  },
+  reused: { key, record, remote }
+})
 
 /** Plans prepared stages, each after its inputs. */
 export const planStages = ({ code, stages }: Prepared, history: History): ReadonlyArray<PlannedStage> => {
@@ -103,11 +132,8 @@ export const planStages = ({ code, stages }: Prepared, history: History): Readon
     )
     const found = resolve(stage, known, history, code)
     if (found.action === "reuse") {
-      const { key, record } = found
-      results.set(name, record.outputs)
-      const remote = found.remote === undefined ? {} : { remote: found.remote }
-      const plan = { ...about, action: "reuse" as const, key, reasons: [], seconds: record.seconds, ...remote }
-      planned.push({ plan, reused: found })
+      results.set(name, found.record.outputs)
+      planned.push(reusing(stage, found))
       continue
     }
     const { action, batches, key, latest, reasons } = found

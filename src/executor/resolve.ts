@@ -44,7 +44,7 @@ export const historyOf = (store: Store["Service"], pipeline: string, sharing?: S
   return {
     lookup: (key) => {
       const record = knownResult(journal, key)
-      const lost = record === undefined ? [] : lostBlobs(store, record)
+      const lost = record === undefined ? [] : lostBlobs(store.blobs, record)
       if (record !== undefined && lost.length === 0) return { record, lost, remote: undefined }
       const shared = sharing?.known(key)
       if (shared !== undefined) return { record: shared, lost: [], remote: sharing?.place }
@@ -115,11 +115,12 @@ const fromLedger = (store: Store["Service"], pipeline: string): Indexed => {
   }
 }
 
-const lostBlobs = (store: Store["Service"], record: KnownResult): ReadonlyArray<Reason> =>
+/** The blobs of a result that are not in the store. */
+export const lostBlobs = (blobs: Store["Service"]["blobs"], record: KnownResult): ReadonlyArray<Reason> =>
   Object.entries(record.outputs).flatMap(([port, { parts }]) =>
     Object.entries(parts).flatMap(
       ([part, blob]): ReadonlyArray<Reason> =>
-        store.blobs.has(blob)
+        blobs.has(blob)
           ? []
           : [
               {

@@ -28,6 +28,7 @@ import { planWith } from "./plan.ts"
 import { type PlanError, prepare } from "./prepare.ts"
 import { RunError, type RunReport, type StageReport } from "./report.ts"
 import { type Outcome, runStages, traced } from "./schedule.ts"
+import { settle } from "./settled.ts"
 import { type Sharing, sharingOf } from "./sharing.ts"
 
 /**
@@ -55,7 +56,7 @@ export const run = Effect.fnUntraced(function* <R>(
   yield* store.journal.refresh
   const prepared = yield* prepare(graph, store)
   const sharing = yield* sharingOf(store)
-  const { history, planned } = yield* planWith(graph.pipeline, prepared, store, sharing)
+  const { history, planned, unsettled } = yield* planWith(graph.pipeline, prepared, store, sharing)
 
   const outcomes = new Map<string, Outcome>()
   /** Results that are kept here and could not be pushed. */
@@ -153,6 +154,14 @@ export const run = Effect.fnUntraced(function* <R>(
     Effect.onInterrupt(() => Effect.andThen(sharing?.stop ?? Effect.void, Effect.ignore(finish("interrupted", true))))
   )
   const failed = unshared.length > 0 || [...outcomes.values()].some((outcome) => outcome.status === "failed")
+  if (idle && unsettled !== undefined) {
+    yield* settle(
+      store,
+      graph.pipeline,
+      unsettled,
+      planned.map(({ reused }) => reused!)
+    )
+  }
   const { failures, seconds, skipped } = yield* finish(failed ? "failed" : "succeeded", !idle)
   if (failed) {
     const causes = failures.map(({ cause, message, stage }) => `stage ${stage} failed: ${cause}: ${message}`)

@@ -12,6 +12,7 @@
  *       leases/<key>.*      which process works on a key
  *       progress/<key>      how far it is
  *       runs/<run>          the log of a run, for those who look on (see lineage/run-log.ts); may be deleted
+ *       settled/            what the last run found of a pipeline in which nothing was to do (see executor/settled.ts); may be deleted
  *       memo                digests of files outside the store; may be deleted
  *       detached/<run>/     what a run without a terminal says (see cli/detached.ts)
  *       quarantine/         damaged blobs, kept for people to look at
@@ -33,6 +34,7 @@ import * as Semaphore from "effect/Semaphore"
 import type { BlobSink, BlobSource } from "../operator/artifact.ts"
 import { type BatchIndex, makeBatchIndex } from "./batches.ts"
 import { asArtifactError, type Blobs, makeBlobs, sourceOf } from "./blobs.ts"
+import { type Copies, makeCopies } from "./copies.ts"
 import { CurrentDisk, type Disk } from "./disk.ts"
 import { type Durable, look, makeDurable } from "./durable.ts"
 import { type Files, makeFiles } from "./files.ts"
@@ -66,6 +68,7 @@ export class Store extends Context.Service<
     readonly batches: BatchIndex
     readonly files: Files
     readonly memo: Memo
+    readonly copies: Copies
     readonly resumePoints: ResumePoints
     /** Holds `key` until the scope closes; waits while another process holds it. */
     readonly lease: (
@@ -125,6 +128,7 @@ export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Retu
     batches: makeBatchIndex(path.join(root, "batches.sqlite"), prepare),
     files: makeFiles(memo),
     memo,
+    copies: makeCopies(durable, path.join(root, "settled"), prepare),
     resumePoints: makeResumePoints(durable, path.join(root, "resume"), quarantine, prepare),
     lease: take,
     holding: (key, onWait, effect) => holding(take(key, onWait), effect),
