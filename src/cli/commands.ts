@@ -7,6 +7,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 import { attach, lint, plan, run, stop, why, whyNot } from "./commands/pipeline.ts"
+import { seen, verify } from "./commands/proof.ts"
 import { diff, exportFiles, generate, lineage, serve, show, status } from "./commands/result.ts"
 import { doctor, fsck, gc, init, pin, reindex, serveRemote } from "./commands/store.ts"
 
@@ -32,6 +33,8 @@ export const ptmflow = Command.make("ptmflow").pipe(
     status,
     lineage,
     diff,
+    verify,
+    seen,
     generate,
     show,
     exportFiles,

@@ -26,6 +26,7 @@ export interface RunInput extends DeviceInput, RemoteInput {
   readonly set: ReadonlyArray<Setting>
   readonly store: string
   readonly json: boolean
+  readonly keepResumePoints?: number
   readonly openlineage?: Option.Option<string>
   readonly tensorboard?: Option.Option<string>
   readonly otlp?: Option.Option<string>
@@ -60,6 +61,8 @@ export const run = Effect.fnUntraced(function* (input: RunInput) {
             ? undefined
             : yield* (yield* Effect.promise(() => import("./listeners.ts"))).make(graph, targets)
         const running = Executor.run(graph, {
+          file: input.pipeline,
+          keepPoints: input.keepResumePoints ?? 0,
           onEvent: (event) => {
             const told = Effect.andThen(log(event), report(event))
             return others === undefined ? told : Effect.andThen(told, others.onEvent(event))

@@ -10,7 +10,7 @@ import { buildGraph } from "./builder.ts"
 import type { Graph, Numerics, Setting } from "./graph.ts"
 import type { Builder, OutputNeeds, Outputs } from "./output.ts"
 import { PipelineError } from "./pipelineError.ts"
-import { decodeParams } from "./settings.ts"
+import { decodeParams, paramsFromJson } from "./settings.ts"
 
 const TypeId = "~ptmflow/pipeline/Pipeline"
 
@@ -64,6 +64,29 @@ export const build: <Params, R>(
   settings: ReadonlyArray<Setting> = []
 ) {
   const { params, json } = yield* decodeParams(pipeline.name, pipeline.params, settings)
+  return yield* buildFrom(pipeline, params, json, settings)
+})
+
+/**
+ * Builds the graph of a run that was: with the parameters that it had, as its record has them in JSON. Where the pipeline has other parameters today, with what
+ * was set then.
+ */
+export const buildAgain = Effect.fnUntraced(function* <Params, R>(
+  pipeline: Pipeline<Params, R>,
+  run: { readonly params: Schema.Json; readonly settings: ReadonlyArray<Setting> }
+): Effect.fn.Return<Graph<R>, PipelineError> {
+  const params = yield* Effect.option(paramsFromJson(pipeline.params, run.params))
+  return yield* params._tag === "Some"
+    ? buildFrom(pipeline, params.value, run.params, run.settings)
+    : build(pipeline, run.settings)
+})
+
+const buildFrom = Effect.fnUntraced(function* <Params, R>(
+  pipeline: Pipeline<Params, R>,
+  params: Params,
+  json: Schema.Json,
+  settings: ReadonlyArray<Setting>
+): Effect.fn.Return<Graph<R>, PipelineError> {
   const graph = yield* Effect.try({
     try: () => buildGraph(pipeline.name, (builder) => pipeline.write(builder, params)),
     catch: (cause) =>

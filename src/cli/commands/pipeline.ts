@@ -48,6 +48,17 @@ export const run = Command.make(
       ),
       Flag.optional
     ),
+    keepResumePoints: Flag.Int("keep-resume-points").pipe(
+      Flag.withMetavar("n"),
+      Flag.withDescription(
+        "Keeps up to n resume points of each training, evenly spread, so that verify --sample can begin in its midst (default 0)"
+      ),
+      Flag.filter(
+        (n) => n >= 0,
+        () => "a whole number from 0"
+      ),
+      Flag.withDefault(0)
+    ),
     json: flags.json("Prints each event as one line of JSON, and nothing else, on standard output")
   },
   ({ detach, ...input }) =>
