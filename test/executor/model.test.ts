@@ -27,6 +27,10 @@ type Edit =
   | { readonly kind: "lose"; readonly node: number }
   /** The computation of a node, new where it has a parameter, fails in this run. */
   | { readonly kind: "fail"; readonly node: number; readonly param: number }
+  /** Nothing changes: what such a run finds is kept in one piece. */
+  | { readonly kind: "again" }
+  /** A byte of each such piece is another. */
+  | { readonly kind: "spoil"; readonly at: number }
   /** The process of this run dies at a change of the disk. */
   | { readonly kind: "kill"; readonly at: number }
 
@@ -35,6 +39,8 @@ const editOf: fc.Arbitrary<Edit> = fc.oneof(
   fc.record({ kind: fc.constant("rewire" as const), node: fc.nat(), left: fc.nat() }),
   fc.record({ kind: fc.constant("lose" as const), node: fc.nat() }),
   fc.record({ kind: fc.constant("fail" as const), node: fc.nat(), param: fc.integer({ min: 4, max: 99 }) }),
+  fc.constant({ kind: "again" as const }),
+  fc.record({ kind: fc.constant("spoil" as const), at: fc.nat(2000) }),
   fc.record({ kind: fc.constant("kill" as const), at: fc.nat(60) })
 )
 
@@ -71,10 +77,21 @@ const sourcesOf = (node: Node, index: number): ReadonlyArray<number> => {
 }
 
 const edited = (nodes: ReadonlyArray<Node>, edit: Edit): ReadonlyArray<Node> => {
-  if (edit.kind === "kill") return nodes
+  if (edit.kind === "kill" || edit.kind === "again" || edit.kind === "spoil") return nodes
   const at = edit.node % nodes.length
   if (edit.kind === "param" || edit.kind === "fail") return nodes.with(at, { ...nodes[at]!, param: edit.param })
   return edit.kind === "rewire" ? nodes.with(at, { ...nodes[at]!, left: edit.left }) : nodes
+}
+
+/** Changes a byte of each file in a folder, and gives how many there are. */
+const spoil = (folder: string, at: number): number => {
+  const names = fs.existsSync(folder) ? fs.readdirSync(folder) : []
+  for (const name of names) {
+    const bytes = fs.readFileSync(path.join(folder, name))
+    bytes[at % bytes.byteLength]! ^= 1
+    fs.writeFileSync(path.join(folder, name), bytes)
+  }
+  return names.length
 }
 
 /** The log, in which a line that is not to be written ends the stage with a defect. */
@@ -91,7 +108,7 @@ describe("any pipeline under any edits, failures and kills", () => {
     const memo = fs.mkdtempSync(path.join(tmpdir(), "ptmflow-model-memo-"))
     const known = await Effect.runPromise(open(memo))
     let pid = 0
-    const seen = { failed: 0, skipped: 0, cutOff: 0, indexed: 0 }
+    const seen = { failed: 0, skipped: 0, cutOff: 0, indexed: 0, settled: 0, spoiled: 0 }
     /** A process that opens the store; what is known of the code is kept elsewhere. */
     const process = Effect.fnUntraced(function* (folder: string, disk: Disk) {
       const holder = { pid: ++pid, host: "model", space: "model", born: "" }
@@ -120,6 +137,7 @@ describe("any pipeline under any edits, failures and kills", () => {
           fs.rmSync(path.join(store.folder, "objects", digest.slice(0, 2), digest))
           lost.add(value)
         }
+        if (edit?.kind === "spoil") seen.spoiled += spoil(path.join(folder, "settled"), edit.at)
         const fails = edit?.kind === "fail" ? lines[edit.node % nodes.length] : undefined
         const never = new Set(names.filter((name) => !recorded.has(name)))
         // Of several computations that gave a lost value, one that runs again heals the others.
@@ -175,6 +193,7 @@ describe("any pipeline under any edits, failures and kills", () => {
         // What is recorded is what the next run must find: no more than ran, and, where nothing was cut off, all of it.
         const after = yield* open(folder)
         if (after.journal.indexed()) seen.indexed++
+        if (fs.existsSync(path.join(folder, "settled"))) seen.settled++
         const heads = new Set(stageHeads(after.journal).map(({ key }) => key))
         const keys = yield* Effect.provideService(
           plan(graph),
@@ -200,7 +219,7 @@ describe("any pipeline under any edits, failures and kills", () => {
 
     const property = fc.asyncProperty(
       fc.array(nodeOf, { minLength: 2, maxLength: 10 }),
-      fc.array(editOf, { minLength: 1, maxLength: 6 }),
+      fc.array(editOf, { minLength: 1, maxLength: 9 }),
       // A journal that is read whole, and one that has an index from the first record on.
       fc.constantFrom(Number.POSITIVE_INFINITY, 1),
       async (first, edits, indexedFrom) => {
