@@ -61,8 +61,12 @@ export const run = Command.make(
     ),
     json: flags.json("Prints each event as one line of JSON, and nothing else, on standard output")
   },
-  ({ detach, ...input }) =>
-    from(async () => (detach ? (await import("../detach.ts")).detach(input) : (await import("../run.ts")).run(input)))
+  ({ detach, keepResumePoints, ...typed }) => {
+    const input = keepResumePoints === 0 ? typed : { ...typed, keepResumePoints }
+    return from(async () =>
+      detach ? (await import("../detach.ts")).detach(input) : (await import("../run.ts")).run(input)
+    )
+  }
 ).pipe(
   Command.withShortDescription("Run a pipeline: reuse what is there, run the rest"),
   Command.withDescription(
