@@ -8,6 +8,7 @@
  */
 import { createHash } from "node:crypto"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type { DeviceError, DeviceShape, Real } from "./device.ts"
 import { Activation, type AnyLaunch, type BufferRef, type KernelName, type Launch, Precision } from "./kernel.ts"
 import { operandBytes } from "./operands.ts"
@@ -198,25 +199,30 @@ export const layOut = (
   return { launches, image }
 }
 
-/** Runs the cases on a device (some milliseconds) and gives the bytes of its memory after. */
-export const runCases = Effect.fnUntraced(function* (
-  device: Pick<DeviceShape, "allocate" | "compile" | "read" | "real" | "write">
-): Effect.fn.Return<Uint8Array<ArrayBuffer>, DeviceError> {
-  const { image, launches } = layOut(device.real)
-  return yield* Effect.gen(function* () {
-    const memory = yield* device.allocate(image.byteLength)
-    yield* device.write(memory, 0, image)
-    const program = yield* device.compile({ name: "probe", memories: 1, launches }, [memory])
-    yield* program.run()
-    yield* device.read(memory, 0, image)
-    return image
-  }).pipe(Effect.scoped)
-})
+type Runs = Pick<DeviceShape, "allocate" | "compile" | "read" | "real" | "write">
 
-/** Runs the cases on a device and digests every buffer they touch. */
-export const probe = (
-  device: Pick<DeviceShape, "allocate" | "compile" | "read" | "real" | "write">
-): Effect.Effect<string, DeviceError> =>
+/** Runs launches on a memory that has the bytes of an image before, which becomes what the memory has after. */
+export const runLaunches = Effect.fnUntraced(function* (
+  device: Runs,
+  launches: ReadonlyArray<AnyLaunch>,
+  image: Uint8Array<ArrayBuffer>
+): Effect.fn.Return<Uint8Array<ArrayBuffer>, DeviceError, Scope.Scope> {
+  const memory = yield* device.allocate(image.byteLength)
+  yield* device.write(memory, 0, image)
+  const program = yield* device.compile({ name: "probe", memories: 1, launches }, [memory])
+  yield* program.run()
+  yield* device.read(memory, 0, image)
+  return image
+}, Effect.scoped)
+
+/** Runs the cases on a device (some milliseconds) and gives the bytes of its memory after. */
+export const runCases = (device: Runs): Effect.Effect<Uint8Array<ArrayBuffer>, DeviceError> => {
+  const { image, launches } = layOut(device.real)
+  return runLaunches(device, launches, image)
+}
+
+/** The digest of every buffer that the cases touch. */
+export const probe = (device: Runs): Effect.Effect<string, DeviceError> =>
   Effect.map(runCases(device), (image) =>
     createHash("sha256").update(`ptmflow probe ${device.real}\n`).update(image).digest("hex")
   )

@@ -122,10 +122,14 @@ export const make = (tf: Tf, bytes: number): TensorMemory => {
     put(segment)
   }
 
+  /** What a segment holds: the tensor that it lies in, where it is all of it. */
   const tensorOf = ({ content, end, start }: Segment): Tensor1D => {
     const count = (end - start) / 4
     if (content.kind === "zeros") return tf.zeros([count])
-    if (content.kind === "tensor") return tf.slice1d(content.block.tensor, content.from, count)
+    if (content.kind === "tensor") {
+      const { tensor } = content.block
+      return tensor.size === count ? tensor : tf.slice1d(tensor, content.from, count)
+    }
     // A copy, as host bytes may change in their place.
     const { buffer, byteOffset } = content.bytes
     return tf.tensor1d(new Float32Array(buffer as ArrayBuffer, byteOffset, count).slice(), "float32")
@@ -156,7 +160,7 @@ export const make = (tf: Tf, bytes: number): TensorMemory => {
     // All is taken before anything is waited for: a write that comes in between does not show.
     const taken = over(offset, end).map((segment) => {
       const part = within(segment, offset, end)
-      return part.content.kind === "tensor" ? { ...part, tensor: tensorOf(part) } : part
+      return part.content.kind === "tensor" ? { ...part, tensor: tf.clone(tensorOf(part)) } : part
     })
     for (const part of taken) {
       const target = into.subarray(part.start - offset, part.end - offset)
