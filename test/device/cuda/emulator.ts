@@ -16,7 +16,7 @@ const header = join(here, "emulator.h")
 /** Names of the kernel files. */
 export const kernelFiles: ReadonlyArray<string> = readdirSync(folder).filter((name) => name.endsWith(".cu"))
 
-const options = ["-std=c++17", "-O2", "-fPIC", "-shared", "-w", "-ffp-contract=off", "-fno-strict-aliasing"]
+const options = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-ffp-contract=off", "-fno-strict-aliasing"]
 
 /** Entries of a kernel file. */
 export const entriesOf = (file: string): ReadonlyArray<string> =>

@@ -35,10 +35,11 @@ const agree = Effect.fnUntraced(function* <K extends KernelName>(
   buffers: Buffers<K>,
   integers: Launch<K>["integers"],
   reals: Launch<K>["reals"],
-  bounds: Partial<Record<keyof Launch<K>["buffers"], number>>
+  bounds: Partial<Record<keyof Launch<K>["buffers"], number>>,
+  times = 1
 ) {
   const { oracle, ascending, shuffled } = yield* Devices
-  const on = (shape: DeviceShape) => Effect.provideService(run(kernel, buffers, integers, reals), Device, shape)
+  const on = (shape: DeviceShape) => Effect.provideService(run(kernel, buffers, integers, reals, times), Device, shape)
   const expected = (yield* on(oracle)) as Record<string, Float64Array>
   const actual = (yield* on(ascending)) as Record<string, Float64Array>
   const again = (yield* on(shuffled)) as Record<string, Float64Array>
@@ -461,5 +462,64 @@ layer(devices, { timeout: "5 minutes" })("CUDA kernels, emulated", (it) => {
         )
       }
     })
+  )
+
+  it.effect(
+    "sampling: the same tokens as the CPU device, at temperatures and cuts, with ties, up to the end of each sequence",
+    () =>
+      Effect.gen(function* () {
+        const bounds = { ids: 0, positions: 0, done: 0, tokens: 0, logProbability: tight }
+        for (const [vocabulary, batch, temperature, topK, topP, levels] of [
+          [37, 6, 1, 0, 1, 0],
+          [37, 6, 0, 0, 1, 3],
+          [1500, 4, 0.7, 40, 1, 0],
+          [1500, 4, 1.3, 0, 0.8, 0],
+          [1500, 4, 1, 300, 0.5, 5],
+          [37, 6, 1, 20, 0.9, 2],
+          // All are equal: half of them are kept, those of the lowest ids.
+          [36, 6, 1, 0, 0.5, 1]
+        ] as const) {
+          // So many different logits only, all exact in f32 and f64.
+          const width = levels === 0 ? 5 : 1
+          const x = levels === 0 ? random(1, batch * width) : zeros(batch).fill(1)
+          const table =
+            levels === 0
+              ? random(2, vocabulary * width)
+              : Float64Array.from({ length: vocabulary }, (_, id) => ((id * 7) % levels) / 4)
+          const capacity = 12
+          yield* agree(
+            "sample",
+            {
+              x,
+              table,
+              keys: Int32Array.from({ length: 2 * batch }, (_, i) => i * 977 - 3),
+              limits: Int32Array.from({ length: batch }, (_, b) => 4 + b),
+              ids: new Int32Array(batch),
+              positions: Int32Array.from({ length: batch }, (_, b) => b % 3),
+              done: Int32Array.from({ length: batch }, (_, b) => (b === 1 ? 1 : 0)),
+              tokens: new Int32Array(batch * capacity).fill(-1),
+              logProbability: zeros(batch * capacity)
+            },
+            { batch, width, vocabulary, capacity, topK, endToken: 2 },
+            { temperature, topP },
+            bounds,
+            11
+          )
+        }
+        const [batch, vocabulary, capacity] = [3, 5, 4]
+        const full = {
+          x: zeros(batch),
+          table: zeros(vocabulary),
+          keys: new Int32Array(2 * batch),
+          limits: new Int32Array(batch).fill(9),
+          ids: new Int32Array(batch),
+          positions: Int32Array.from([0, 3, 3]),
+          done: Int32Array.from([0, 1, 0]),
+          tokens: new Int32Array(batch * capacity),
+          logProbability: zeros(batch * capacity)
+        }
+        const sizes = { batch, width: 1, vocabulary, capacity, topK: 0, endToken: -1 }
+        yield* fault("sample", full, sizes, { temperature: 1, topP: 1 }, "row 2 has 4, which is not from 0 to 3")
+      })
   )
 })
