@@ -5,7 +5,6 @@
  */
 import * as Effect from "effect/Effect"
 import { cpu } from "../src/device/cpu/cpu.ts"
-import type { DeviceError } from "../src/device/device.ts"
 import { generate, type Request } from "../src/engine/generate.ts"
 import { initialize, type ModelError } from "../src/engine/model.ts"
 import { philox } from "../src/engine/random.ts"
@@ -31,7 +30,7 @@ await Effect.gen(function* () {
   const timed = Effect.fnUntraced(function* (
     name: string,
     made: ReadonlyArray<Request>,
-    run: Effect.Effect<unknown, DeviceError | ModelError>
+    run: Effect.Effect<unknown, Session.SessionError | ModelError>
   ) {
     yield* run
     const [started, before] = [performance.now(), process.cpuUsage()]

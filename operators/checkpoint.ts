@@ -9,6 +9,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { nameContent } from "../src/engine/content.ts"
 import { type Layout, layout, ModelConfig, type Parameter, type Weights } from "../src/engine/model.ts"
 import type { OptimizerState } from "../src/engine/optimizer.ts"
 import * as Safetensors from "../src/engine/safetensors.ts"
@@ -37,6 +38,15 @@ const tensors = (
     shape,
     values: values.subarray(offset, offset + size(shape))
   }))
+
+/** Names what is in memory by the blobs that hold it, so that a device which has it is known to have it. */
+const nameContents = ({ optimizer, weights }: Pick<Checkpoint, "optimizer" | "weights">, parts: Artifact["parts"]) => {
+  const digests = (...names: ReadonlyArray<string>) => names.map((name) => parts[name]?.digest ?? "").join(" ")
+  nameContent(weights.values, digests("model.safetensors", "adapter.safetensors"))
+  if (optimizer === undefined) return
+  nameContent(optimizer.firstMoment, `m ${digests("optimizer.safetensors")}`)
+  nameContent(optimizer.secondMoment, `v ${digests("optimizer.safetensors")}`)
+}
 
 /** So many values are copied before others get their turn. */
 const SLICE = 1024 * 1024
@@ -103,6 +113,7 @@ const encode = Effect.fnUntraced(function* (value: Checkpoint, sink: BlobSink) {
       ...tensors(trained(places), optimizer.secondMoment, "v.")
     ])
   }
+  nameContents(value, parts)
   const artifact: Artifact = {
     kind: "checkpoint",
     digest: digestOf(
@@ -156,6 +167,7 @@ const decode = Effect.fnUntraced(function* (artifact: Artifact, source: BlobSour
     yield* read("optimizer.safetensors", trained(places), { "m.": firstMoment, "v.": secondMoment })
     optimizer = { firstMoment, secondMoment, step: config.optimizerStep }
   }
+  nameContents({ weights: { config: config.model, values }, optimizer }, artifact.parts)
   const checkpoint: Checkpoint = {
     weights: { config: config.model, values },
     tokenizer,

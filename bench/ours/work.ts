@@ -1,8 +1,9 @@
 /** What a side can be asked to do: the same for ours and for every peer. */
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Device, DeviceError } from "../../src/device/device.ts"
+import type { Device } from "../../src/device/device.ts"
 import type { ModelError } from "../../src/engine/model.ts"
+import type { SessionError } from "../../src/engine/session.ts"
 import type { Shape } from "../models.ts"
 
 /** A training step: loss, gradients, clip at 1, AdamW. */
@@ -49,10 +50,10 @@ export type Spec = TrainSpec | GenerateSpec | PpoSpec | MatmulSpec | EncodeSpec
 /** An opened work, after it was done once: what that showed, and how to do it again (seconds a time). */
 export interface Work {
   readonly opened: { readonly parameters?: number; readonly tokens?: number; readonly loss?: number }
-  readonly again: Effect.Effect<void, DeviceError | ModelError>
+  readonly again: Effect.Effect<void, SessionError | ModelError>
 }
 
-export type Open<S> = (spec: S) => Effect.Effect<Work, DeviceError | ModelError, Device | Scope.Scope>
+export type Open<S> = (spec: S) => Effect.Effect<Work, SessionError | ModelError, Device | Scope.Scope>
 
 /** Tokens below `vocabulary`, the same at every call with the same seed. */
 export const randomTokens = (count: number, vocabulary: number, seed: number): Int32Array => {

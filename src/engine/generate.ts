@@ -8,10 +8,9 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type { DeviceError } from "../device/device.ts"
 import { ModelError } from "./model.ts"
 import * as Programs from "./programs.ts"
-import type { Session } from "./session.ts"
+import type { Session, SessionError } from "./session.ts"
 
 /** One answer wanted: at most `limit` tokens after `prompt` (at least one token), drawn with a random key of its own. */
 export interface Request {
@@ -51,7 +50,7 @@ export const generate = Effect.fnUntraced(function* <E = never>(
     readonly made?: ReadonlyArray<Completion>
     readonly onBatch?: (completions: ReadonlyArray<Completion>) => Effect.Effect<void, E>
   } = {}
-): Effect.fn.Return<ReadonlyArray<Completion>, E | DeviceError | ModelError> {
+): Effect.fn.Return<ReadonlyArray<Completion>, E | SessionError | ModelError> {
   const { config } = session
   const { made = [], onBatch } = options
   let longest = 1
@@ -105,8 +104,10 @@ const makeSlots = Effect.fnUntraced(function* (
   const { loaded, ports, run } = yield* session.cached(
     `decode ${batch}x${capacity} ${JSON.stringify(sampling)}`,
     Effect.fnUntraced(function* () {
-      const { plan, ports } = Programs.decode(config, batch, capacity, sampling, session.real)
-      const loaded = yield* session.load(plan)
+      const at = (slots: number) => Programs.decode(config, slots, capacity, sampling, session.real)
+      const { plan, ports } = at(batch)
+      const program = `generation of ${capacity} tokens`
+      const loaded = yield* session.load(plan, { program, batch, planAt: (slots) => at(slots).plan })
       return { loaded, ports, run: (yield* loaded.executable("decode")).run }
     })
   )
@@ -115,8 +116,14 @@ const makeSlots = Effect.fnUntraced(function* (
     session.cached(
       `prefill ${group}x${length} of ${batch}x${capacity}`,
       Effect.fnUntraced(function* () {
-        const { plan, ports } = Programs.prefill(config, { batch: group, length }, batch, capacity, session.real)
-        const loaded = yield* session.load(plan)
+        const at = (rows: number) => Programs.prefill(config, { batch: rows, length }, batch, capacity, session.real)
+        const { plan, ports } = at(group)
+        const program = `reading ${length} tokens of prompts`
+        const loaded = yield* session.load(plan, {
+          program,
+          batch,
+          planAt: (slots) => at(Math.ceil((group * slots) / batch)).plan
+        })
         yield* loaded.write(
           ports.positions,
           Int32Array.from({ length: group * length }, (_, i) => i % length)

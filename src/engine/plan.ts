@@ -22,6 +22,16 @@ export interface Plan {
   readonly extent: (memory: MemoryName) => number
   /** The launches from `start` up to `end` as a program over `memories`. */
   readonly program: (name: string, start?: number, end?: number) => Program
+  /** What lies in the arena, the largest first: tensors of one shape that come first in the same operand of a kernel (`matmul.out`) are one entry. */
+  readonly buffers: () => ReadonlyArray<PlannedBuffer>
+}
+
+/** `count` tensors of one shape, each of so many bytes. */
+export interface PlannedBuffer {
+  readonly name: string
+  readonly shape: ReadonlyArray<number>
+  readonly count: number
+  readonly bytes: number
 }
 
 /** The size of one element in bytes. */
@@ -68,7 +78,23 @@ export const make = (launches: ReadonlyArray<TensorLaunch>, real: Real): Plan =>
   const names = [...memories.keys()]
   const offset = (tensor: Tensor): number =>
     tensor.memory === "arena" ? lives.get(tensor)!.offset : tensor.offset! * elementBytes(tensor.type, real)
+  const buffers = () => {
+    const named = new Map<Tensor, string>()
+    for (const launch of launches) {
+      for (const [slot, tensor] of operands(launch)) {
+        if (tensor.memory === "arena" && !named.has(tensor)) named.set(tensor, `${launch.kernel}.${slot}`)
+      }
+    }
+    const grouped = new Map<string, PlannedBuffer>()
+    for (const { bytes, tensor } of lives.values()) {
+      const name = named.get(tensor)!
+      const id = `${name} ${tensor.shape.join()}`
+      grouped.set(id, { name, shape: tensor.shape, count: (grouped.get(id)?.count ?? 0) + 1, bytes })
+    }
+    return [...grouped.values()].sort((a, b) => b.bytes * b.count - a.bytes * a.count)
+  }
   return {
+    buffers,
     memories: names,
     arenaBytes: placedLives.reduce((end, life) => Math.max(end, life.offset + life.bytes), 0),
     offset,

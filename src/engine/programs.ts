@@ -142,11 +142,11 @@ export const gradientNorm = (config: ModelConfig, real: Real) => {
   return { plan: Plan.make(graph.launches, real) }
 }
 
-/** Sets the gradients to 0. */
-export const clearGradients = (config: ModelConfig, real: Real) => {
+/** Sets the gradients, or moments, to 0. */
+export const clear = (config: ModelConfig, memory: "gradients" | "firstMoment" | "secondMoment", real: Real) => {
   const graph = Graph.make()
   const { trainable: count } = layout(config)
-  graph.emit("fill", { out: placed("gradients", 0, [count]) }, { count }, { value: 0 })
+  graph.emit("fill", { out: placed(memory, 0, [count]) }, { count }, { value: 0 })
   return { plan: Plan.make(graph.launches, real) }
 }
 

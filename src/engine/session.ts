@@ -6,18 +6,20 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
-import { Device, type DeviceError, type Executable, type Memory, type Real } from "../device/device.ts"
+import type * as Scope from "effect/Scope"
+import { Device, type Real } from "../device/device.ts"
 import type { Batch } from "./batch.ts"
+import { contentOf, hasContent, isSame } from "./content.ts"
 import type { Precision } from "./graph.ts"
 import { invalid, layout, type ModelConfig, ModelError, type Weights } from "./model.ts"
 import type { AdamW, OptimizerState } from "./optimizer.ts"
+import type { Wanted } from "./out-of-memory.ts"
+import { encode, type Loaded, makePlacement, type Reals, reals, type SessionError, single } from "./placement.ts"
 import { elementBytes, type Plan } from "./plan.ts"
 import * as Programs from "./programs.ts"
-import type { MemoryName, Tensor } from "./tensor.ts"
+import * as Resident from "./resident.ts"
 
-/** Real numbers as the device holds them. */
-export type Reals = Float32Array | Float64Array
+export type { Loaded, Reals, SessionError }
 
 /** Per-row statistics of a batch, real[batch * length]; rows without a target have log-probability and entropy 0. */
 export interface Statistics {
@@ -34,45 +36,38 @@ export interface LossResult {
   readonly dValue?: ArrayLike<number>
 }
 
-/** A plan on the device: its arena, and typed access to its ports. */
-export interface Loaded {
-  readonly executable: (name: string, start?: number, end?: number) => Effect.Effect<Executable, DeviceError>
-  readonly write: (port: Tensor, data: ArrayLike<number>) => Effect.Effect<void, DeviceError>
-  readonly read: (port: Tensor) => Effect.Effect<Reals, DeviceError>
-  readonly readIntegers: (port: Tensor) => Effect.Effect<Int32Array, DeviceError>
-}
-
 /** A resident model. */
 export interface Session {
   readonly config: ModelConfig
   readonly real: Real
-  /** Places a plan beside the resident weights; freed with the session. */
-  readonly load: (plan: Plan) => Effect.Effect<Loaded, DeviceError>
-  /** The same, made once per key. */
-  readonly cached: <A>(key: string, make: () => Effect.Effect<A, DeviceError>) => Effect.Effect<A, DeviceError>
+  /** Places a plan beside the resident weights; it stays there as long as they do. `at` is what an error says of it where there is no room. */
+  readonly load: (plan: Plan, at?: Omit<Wanted, "plan">) => Effect.Effect<Loaded, SessionError>
+  /** The same, made once per key, which says all that it depends on beside the configuration of the model. */
+  readonly cached: <A>(key: string, make: () => Effect.Effect<A, SessionError>) => Effect.Effect<A, SessionError>
   /**
    * Adds to the gradients those of -(sum of target log-probabilities) / denominator, and returns that loss (nats per target when the
    * denominator is the number of targets of all micro-batches of the step).
    */
-  readonly languageModelLoss: (batch: Batch, denominator: number) => Effect.Effect<number, DeviceError | ModelError>
+  readonly languageModelLoss: (batch: Batch, denominator: number) => Effect.Effect<number, SessionError | ModelError>
   /** Statistics of a batch, gradients untouched. */
-  readonly statistics: (batch: Batch, heads: Programs.Heads) => Effect.Effect<Statistics, DeviceError | ModelError>
+  readonly statistics: (batch: Batch, heads: Programs.Heads) => Effect.Effect<Statistics, SessionError | ModelError>
   /** Statistics, then a loss of the caller's on them, then its gradients added. */
   readonly customLoss: <L extends LossResult>(
     batch: Batch,
     heads: Programs.Heads,
     loss: (statistics: Statistics) => L
-  ) => Effect.Effect<L, DeviceError | ModelError>
+  ) => Effect.Effect<L, SessionError | ModelError>
   /** One AdamW update from the gradients, which become 0; returns their global norm before clipping. */
-  readonly update: (optimizer: AdamW, learningRate: number) => Effect.Effect<number, DeviceError>
+  readonly update: (optimizer: AdamW, learningRate: number) => Effect.Effect<number, SessionError>
   /** The gradients' global norm as they stand. */
-  readonly gradientNorm: Effect.Effect<number, DeviceError>
+  readonly gradientNorm: Effect.Effect<number, SessionError>
   /** Sets the gradients to 0: the update that they were for is left out. */
-  readonly clearGradients: Effect.Effect<void, DeviceError>
-  readonly weights: Effect.Effect<Weights, DeviceError>
-  readonly optimizerState: Effect.Effect<OptimizerState, DeviceError>
+  readonly clearGradients: Effect.Effect<void, SessionError>
+  /** The weights as they stand. What this and `optimizerState` give must not be changed, only a copy of it: the device keeps the same under its name. */
+  readonly weights: Effect.Effect<Weights, SessionError>
+  readonly optimizerState: Effect.Effect<OptimizerState, SessionError>
   /** The gradients as they stand, in the layout's order. */
-  readonly gradients: Effect.Effect<Reals, DeviceError>
+  readonly gradients: Effect.Effect<Reals, SessionError>
 }
 
 /**
@@ -80,6 +75,9 @@ export interface Session {
  * statistics' programs, while generation is f32. `recompute` (default: where state and activations take over 2 GiB) makes cheap activations again
  * in backward passes. `own` (default false): nobody else needs the weights' buffer, which is freed once the device has
  * them rather than when it is next collected.
+ *
+ * What is on the device already is not written again: the weights and the optimizer's state of a checkpoint that a session before left there (see
+ * `Residency`). Nothing is written where it is not known to be the same.
  */
 export const make = Effect.fnUntraced(function* (
   weights: Weights,
@@ -89,10 +87,9 @@ export const make = Effect.fnUntraced(function* (
     readonly recompute?: boolean | undefined
     readonly own?: boolean
   } = {}
-): Effect.fn.Return<Session, DeviceError | ModelError, Device | Scope.Scope> {
+): Effect.fn.Return<Session, SessionError | ModelError, Device | Scope.Scope> {
   const { precision = "f32", recompute, state } = options
   const device = yield* Device
-  const scope = yield* Effect.scope
   const { config } = weights
   const problem = invalid(config)
   if (problem !== null) return yield* problem
@@ -111,75 +108,27 @@ export const make = Effect.fnUntraced(function* (
     })
   }
 
-  const bytes = (elements: number, type: Tensor["type"] = "real") => elements * elementBytes(type, device.real)
-  const reals = (n: number): Reals => (device.real === "f32" ? new Float32Array(n) : new Float64Array(n))
-  const single = (data: ArrayLike<number>) => (data instanceof Float32Array ? data : new Float32Array(data))
-  const encode = (data: ArrayLike<number>): Reals => (device.real === "f32" ? single(data) : new Float64Array(data))
-
-  const controlElements = 8
-  const sizeOf = (name: MemoryName) => (name === "weights" ? count : trainable)
-  const memories = new Map<string, Memory>()
-  // Caches of one size serve all programs of that size: prefill fills what decode reads.
-  const resident = Effect.fnUntraced(function* (name: MemoryName, elements: number) {
-    const key = name === "cache" ? `cache ${elements}` : name
-    const found = memories.get(key)
-    if (found !== undefined) return found
-    const memory = yield* device.allocate(bytes(elements)).pipe(Effect.provideService(Scope.Scope, scope))
-    memories.set(key, memory)
-    return memory
+  const held = yield* Resident.acquire(config, contentOf(weights.values))
+  const { cached, load, memory, readAll } = makePlacement(device, config, held)
+  const upload = Effect.fnUntraced(function* (name: "weights" | "firstMoment" | "secondMoment", values: Float32Array) {
+    yield* device.write(yield* memory(name), 0, encode(device.real, values))
   })
-  const extent = (name: MemoryName, plan: Plan) =>
-    name === "cache" ? plan.extent(name) : name === "control" ? controlElements : sizeOf(name)
-  yield* device.write(yield* resident("weights", count), 0, encode(weights.values))
+
+  if (held.weights === undefined) {
+    yield* upload("weights", weights.values)
+    held.weights = contentOf(weights.values)
+  }
   if (options.own === true && weights.values.buffer instanceof ArrayBuffer) weights.values.buffer.transfer(0)
   let step = state?.step ?? 0
   if (state !== undefined) {
-    yield* device.write(yield* resident("firstMoment", trainable), 0, encode(state.firstMoment))
-    yield* device.write(yield* resident("secondMoment", trainable), 0, encode(state.secondMoment))
+    const [first, second] = [contentOf(state.firstMoment), contentOf(state.secondMoment)]
+    const { moments } = held
+    if (moments === "zero" || !isSame(moments.first, first) || !isSame(moments.second, second)) {
+      yield* upload("firstMoment", state.firstMoment)
+      yield* upload("secondMoment", state.secondMoment)
+      held.moments = { first, second }
+    }
   }
-  const readAll = Effect.fnUntraced(function* (name: MemoryName) {
-    const values = reals(sizeOf(name))
-    yield* device.read(yield* resident(name, sizeOf(name)), 0, values)
-    return values
-  })
-
-  const load = Effect.fnUntraced(function* (plan: Plan) {
-    const arena = yield* device.allocate(Math.max(plan.arenaBytes, 64)).pipe(Effect.provideService(Scope.Scope, scope))
-    const bound: Array<Memory> = []
-    for (const name of plan.memories) {
-      bound.push(name === "arena" ? arena : yield* resident(name, extent(name, plan)))
-    }
-    const loaded: Loaded = {
-      executable: (name, start, end) =>
-        device.compile(plan.program(name, start, end), bound).pipe(Effect.provideService(Scope.Scope, scope)),
-      write: (port, data) =>
-        device.write(
-          arena,
-          plan.offset(port),
-          port.type === "i32" ? (data instanceof Int32Array ? data : Int32Array.from(data)) : encode(data)
-        ),
-      read: Effect.fnUntraced(function* (port) {
-        const values = reals(port.elements)
-        yield* device.read(arena, plan.offset(port), values)
-        return values
-      }),
-      readIntegers: Effect.fnUntraced(function* (port) {
-        const values = new Int32Array(port.elements)
-        yield* device.read(arena, plan.offset(port), values)
-        return values
-      })
-    }
-    return loaded
-  })
-
-  const made = new Map<string, unknown>()
-  const cached = <A>(key: string, create: () => Effect.Effect<A, DeviceError>): Effect.Effect<A, DeviceError> =>
-    Effect.suspend(() =>
-      made.has(key)
-        ? Effect.succeed(made.get(key) as A)
-        : Effect.tap(create(), (value) => Effect.sync(() => made.set(key, value)))
-    )
-
   const check = (batch: Batch) =>
     batch.length > config.context
       ? Effect.fail(
@@ -196,7 +145,8 @@ export const make = Effect.fnUntraced(function* (
     length,
     packed: starts !== undefined
   })
-  const nameOf = ({ batch, length, starts }: Batch) => `${batch}x${length}${starts === undefined ? "" : " packed"}`
+  const nameOf = ({ batch, length, starts }: Batch) =>
+    `${batch}x${length}${starts === undefined ? "" : " packed"} ${precision} ${recompute ?? ""}`
   /** Ids, and of a packed batch where its texts begin and each row's place in its own. */
   const writeInputs = Effect.fnUntraced(function* (loaded: Loaded, ports: Programs.Inputs, batch: Batch) {
     const { length, starts, tokens } = batch
@@ -214,14 +164,19 @@ export const make = Effect.fnUntraced(function* (
     const { loaded, ports, run } = yield* cached(
       `languageModel ${nameOf(batch)}`,
       Effect.fnUntraced(function* () {
-        const { plan, ports } = Programs.languageModel(config, extentOf(batch), device.real, precision, recompute)
-        const loaded = yield* load(plan)
+        const at = (sequences: number) =>
+          Programs.languageModel(config, { ...extentOf(batch), batch: sequences }, device.real, precision, recompute)
+        const { plan, ports } = at(batch.batch)
+        const planAt = (sequences: number) => at(sequences).plan
+        const program = `a training step on sequences of ${batch.length} tokens`
+        const loaded = yield* load(plan, { program, batch: batch.batch, planAt })
         yield* loaded.write(ports.positions, positions(batch))
         return { loaded, ports, run: (yield* loaded.executable("languageModel")).run }
       })
     )
     yield* writeInputs(loaded, ports, batch)
     yield* loaded.write(ports.targets, batch.targets)
+    held.dirty = true
     yield* loaded.write(
       ports.dLogProbability,
       Float64Array.from(batch.targets, (target) => (target < 0 ? 0 : -1 / denominator))
@@ -237,8 +192,16 @@ export const make = Effect.fnUntraced(function* (
     cached(
       `statistics ${nameOf(batch)} ${JSON.stringify(heads)} ${train}`,
       Effect.fnUntraced(function* () {
-        const program = Programs.statistics(config, extentOf(batch), heads, train, device.real, precision, recompute)
-        const loaded = yield* load(program.plan)
+        const at = (sequences: number) => {
+          const extent = { ...extentOf(batch), batch: sequences }
+          return Programs.statistics(config, extent, heads, train, device.real, precision, recompute)
+        }
+        const program = at(batch.batch)
+        const loaded = yield* load(program.plan, {
+          program: `${train ? "a training step" : "scoring"} on sequences of ${batch.length} tokens`,
+          batch: batch.batch,
+          planAt: (sequences) => at(sequences).plan
+        })
         yield* loaded.write(program.ports.positions, positions(batch))
         const forward = yield* loaded.executable("forward", 0, program.forwardEnd)
         const backward = train ? yield* loaded.executable("backward", program.forwardEnd) : undefined
@@ -251,7 +214,7 @@ export const make = Effect.fnUntraced(function* (
     yield* writeInputs(loaded, program.ports, batch)
     if (language !== undefined) yield* loaded.write(language.targets, batch.targets)
     yield* program.forward.run()
-    const none = reals(0)
+    const none = reals(device.real, 0)
     return {
       logProbability: language === undefined ? none : yield* loaded.read(language.logProbability),
       entropy: language === undefined ? none : yield* loaded.read(language.entropy),
@@ -263,9 +226,30 @@ export const make = Effect.fnUntraced(function* (
     cached(
       name,
       Effect.fnUntraced(function* () {
-        return yield* (yield* load(make(config, device.real).plan)).executable(name)
+        return yield* (yield* load(make(config, device.real).plan, { program: name })).executable(name)
       })
     )
+
+  const clear = (memory: "gradients" | "firstMoment" | "secondMoment") =>
+    Effect.flatMap(
+      flatProgram(`clear ${memory}`, (config, real) => Programs.clear(config, memory, real)),
+      ({ run }) => run()
+    )
+  const clearGradients = Effect.gen(function* () {
+    yield* clear("gradients")
+    held.dirty = false
+  })
+  if (held.dirty) yield* clearGradients
+  let ownMoments = state !== undefined
+  /** Without a state the moments are 0 from the first update on; a session that makes none leaves those that are there. */
+  const freshMoments = Effect.gen(function* () {
+    if (!ownMoments && held.moments !== "zero") {
+      yield* clear("firstMoment")
+      yield* clear("secondMoment")
+      held.moments = "zero"
+    }
+    ownMoments = true
+  })
 
   return {
     config,
@@ -282,12 +266,13 @@ export const make = Effect.fnUntraced(function* (
       const program = yield* statisticsProgram(batch, heads, true)
       const { language, loaded, scalar } = program
       const result = loss(yield* runForward(program, batch))
-      const zeros = reals(batch.batch * batch.length)
+      const zeros = reals(device.real, batch.batch * batch.length)
       if (language !== undefined) {
         yield* loaded.write(language.dLogProbability, result.dLogProbability ?? zeros)
         yield* loaded.write(language.dEntropy, result.dEntropy ?? zeros)
       }
       if (scalar !== undefined) yield* loaded.write(scalar.dValue, result.dValue ?? zeros)
+      held.dirty = true
       yield* program.backward!.run()
       return result
     }),
@@ -295,35 +280,46 @@ export const make = Effect.fnUntraced(function* (
       const { run } = yield* cached(
         `update ${JSON.stringify(optimizer)}`,
         Effect.fnUntraced(function* () {
-          return yield* (yield* load(Programs.update(config, optimizer, device.real).plan)).executable("update")
+          const { plan } = Programs.update(config, optimizer, device.real)
+          return yield* (yield* load(plan, { program: "an update" })).executable("update")
         })
       )
-      const control = yield* resident("control", controlElements)
+      yield* freshMoments
+      const control = yield* memory("control")
       const t = step + 1
       const settings = [learningRate, 1 - optimizer.beta1 ** t, 1 - optimizer.beta2 ** t, optimizer.weightDecay]
-      yield* device.write(control, bytes(4), encode(settings))
+      yield* device.write(control, 4 * elementBytes("real", device.real), encode(device.real, settings))
+      held.weights = undefined
+      held.moments = { first: undefined, second: undefined }
       yield* run()
+      held.dirty = false
       step = t
-      const norm = reals(1)
+      const norm = reals(device.real, 1)
       yield* device.read(control, 0, norm)
       return norm[0]!
     }),
     gradientNorm: Effect.gen(function* () {
       yield* (yield* flatProgram("gradientNorm", Programs.gradientNorm)).run()
-      const norm = reals(1)
-      yield* device.read(yield* resident("control", controlElements), 0, norm)
+      const norm = reals(device.real, 1)
+      yield* device.read(yield* memory("control"), 0, norm)
       return norm[0]!
     }),
-    clearGradients: Effect.gen(function* () {
-      yield* (yield* flatProgram("clearGradients", Programs.clearGradients)).run()
+    clearGradients,
+    weights: Effect.gen(function* () {
+      const values = single(yield* readAll("weights"))
+      // What was rounded is not what is on the device.
+      if (device.real === "f32") held.weights = hasContent(values, held.weights)
+      return { config, values }
     }),
-    weights: Effect.map(readAll("weights"), (values) => ({ config, values: single(values) })),
     optimizerState: Effect.gen(function* () {
-      return {
-        firstMoment: single(yield* readAll("firstMoment")),
-        secondMoment: single(yield* readAll("secondMoment")),
-        step
+      yield* freshMoments
+      const firstMoment = single(yield* readAll("firstMoment"))
+      const secondMoment = single(yield* readAll("secondMoment"))
+      if (device.real === "f32") {
+        const { first, second } = held.moments === "zero" ? { first: undefined, second: undefined } : held.moments
+        held.moments = { first: hasContent(firstMoment, first), second: hasContent(secondMoment, second) }
       }
+      return { firstMoment, secondMoment, step }
     }),
     gradients: readAll("gradients")
   }

@@ -16,6 +16,7 @@ import * as path from "node:path"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { nativeTracer } from "effect/Tracer"
+import { withResidency } from "../device/residency.ts"
 import type { RunRecord, StageFailure } from "../lineage/record.ts"
 import { addRun } from "../lineage/records.ts"
 import type { Artifact } from "../operator/artifact.ts"
@@ -137,7 +138,7 @@ export const run = Effect.fnUntraced(function* <R>(
       concurrency,
       keepPoints
     }
-    yield* runStages<R>(about, outcomes)
+    yield* withResidency(runStages<R>(about, outcomes))
   })
   /** What was here before is pushed too, so that a remote has all of what a run used. */
   const sharingRest = Effect.fnUntraced(function* ({ offer, settle }: Sharing) {

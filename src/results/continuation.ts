@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Checkpoint } from "../../operators/checkpoint.ts"
 import { encoding } from "../../operators/tokenizer/encoding.ts"
-import type { Device, DeviceError } from "../device/device.ts"
+import type { Device } from "../device/device.ts"
 import { generate, noEndToken } from "../engine/generate.ts"
 import type { ModelError } from "../engine/model.ts"
 import * as Session from "../engine/session.ts"
@@ -55,7 +55,7 @@ export const continueText = (
   checkpoint: Pick<Checkpoint, "tokenizer" | "weights">,
   prompt: string,
   options: ContinuationOptions = {}
-): Effect.Effect<Continuations, ContinuationError | DeviceError | ModelError, Device> =>
+): Effect.Effect<Continuations, ContinuationError | Session.SessionError | ModelError, Device> =>
   Effect.scoped(continued(checkpoint, prompt, options))
 
 const continued = Effect.fnUntraced(function* (

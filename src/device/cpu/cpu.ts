@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import { existsSync } from "node:fs"
-import { availableParallelism } from "node:os"
+import { availableParallelism, totalmem } from "node:os"
 import { dirname, join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -13,18 +13,23 @@ import { defaultCache, remembered } from "../cache.ts"
 import { Device, DeviceError, type DeviceShape, type Memory, type Program, type Real } from "../device.ts"
 import { type Fault, faultError } from "../fault.ts"
 import { kernels } from "../kernel.ts"
+import { limited } from "../limit.ts"
 import { checkLaunch } from "../operands.ts"
 import { probe, probeVersion } from "../probe.ts"
 import { build, libraryPath } from "./build.ts"
 import { load, type Native, type NativeFunction, type Pointer } from "./native.ts"
 import { findCompiler, instructionSet, missingCompiler, numerics as numericsOf, processor } from "./toolchain.ts"
 
-/** `threads`: all that the machine offers; `real`: f32; `cacheDirectory`: see `defaultCache`. */
+/** `threads`: all that the machine offers; `memory` that may be allocated: all that the machine, or the container, has; `real`: f32; `cacheDirectory`: see `defaultCache`. */
 export interface CpuOptions {
   readonly threads?: number
+  readonly memory?: number
   readonly real?: Real
   readonly cacheDirectory?: string
 }
+
+/** Bytes of this machine, or of the container that limits it. */
+const machineMemory = (): number => Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY)
 
 interface CpuMemory extends Memory {
   readonly pointer: Pointer
@@ -55,6 +60,8 @@ const called = <Args extends ReadonlyArray<unknown>, Result>(
 ): Effect.Effect<Result> => (bytes < large ? Effect.sync(() => call(...args)) : elsewhere(call, ...args))
 
 const fail = (operation: string, message: string) => new DeviceError({ device: "cpu", operation, message })
+const noRoom = (operation: string, message: string) =>
+  new DeviceError({ device: "cpu", operation, message, outOfMemory: true })
 const kernelNames = Object.keys(kernels)
 
 /** A program as the library reads it: counts, addresses, integers, and reals by their bits. */
@@ -146,7 +153,7 @@ const make = Effect.fnUntraced(function* (options: CpuOptions) {
           Effect.flatMap(called(bytes, native.allocate, bytes), (pointer) => {
             const memory: CpuMemory = { bytes, pointer }
             return pointer === null
-              ? Effect.fail(fail("allocate", `${bytes} bytes are not to be had: make the model or the batch smaller`))
+              ? Effect.fail(noRoom("allocate", `${bytes} bytes are not to be had: make the model or the batch smaller`))
               : Effect.succeed(memory)
           }),
           (memory) => called(bytes, native.free, memory.pointer)
@@ -165,7 +172,7 @@ const make = Effect.fnUntraced(function* (options: CpuOptions) {
         Effect.suspend(() => {
           const pointer = native.createProgram(words, words.length, threads)
           return pointer === null
-            ? Effect.fail(fail(program.name, "the scratch of its kernels is not to be had: make the batch smaller"))
+            ? Effect.fail(noRoom(program.name, "the scratch of its kernels is not to be had: make the batch smaller"))
             : Effect.succeed(pointer)
         }),
         (pointer) => Effect.sync(() => native.destroyProgram(pointer))
@@ -175,7 +182,7 @@ const make = Effect.fnUntraced(function* (options: CpuOptions) {
   }
   const folder = dirname(libraryPath(cache, identity, real))
   const numerics = yield* Effect.cached(remembered(join(folder, `numerics-${probeVersion()}`), probe(device)))
-  return Device.of(device)
+  return Device.of(limited(device, options.memory ?? machineMemory()))
 })
 
 /** Interrupting it cancels the call and waits until it has ended, so that memory can be freed after. */
