@@ -1,5 +1,5 @@
 /**
- * Reward-model over-optimisation (Gao, Schulman & Hilton 2022): a gold reward stands in for people, a proxy learns from its labels, and a policy is optimised against the proxy.
+ * Reward-model over-optimisation (Gao, Schulman & Hilton 2022): a gold reward model stands in for people, a proxy learns from its labels, and a policy is optimised against the proxy.
  *
  * @since 0.1.0
  */
@@ -70,107 +70,97 @@ export const expectedBest = (scores: ReadonlyArray<number>, values: ReadonlyArra
 }
 
 /**
- * Proxy and gold reward of the best of n by the proxy, for n = 1, 2, 4, ... up to the answers that each prompt has; `x` is n. `proxy` and `gold` score the
+ * Adds what `scored` gives to the best of n by the proxy, for n = 1, 2, 4, ... up to the answers that each prompt has; `x` is n. `proxy` and `scored` are of the
  * same answers, row by row.
  */
-export const bestOfNCurve = Operator.make("best-of-n-curve", {
-  description: "Proxy and gold reward of the best of n by the proxy",
-  params: Schema.Struct({}),
-  inputs: { proxy: Table.of(ScoredCompletion), gold: Table.of(ScoredCompletion) },
+export const measureBestOfN = Operator.make("measure-best-of-n", {
+  description: "Adds the reward of the best of n by the proxy to the measurements",
+  params: Schema.Struct({ series: Schema.String }),
+  inputs: {
+    measurements: Table.of(Measurement),
+    proxy: Table.of(ScoredCompletion),
+    scored: Table.of(ScoredCompletion)
+  },
   outputs: { measurements: Table.of(Measurement) },
-  run: Effect.fnUntraced(function* ({ inputs }) {
+  run: Effect.fnUntraced(function* ({ inputs, params }) {
     const proxy = yield* Table.collect(inputs.proxy)
-    const gold = yield* Table.collect(inputs.gold)
-    const other = proxy.findIndex(({ id, sample }, i) => gold[i]?.id !== id || gold[i]?.sample !== sample)
-    if (other >= 0 || proxy.length !== gold.length) {
+    const scored = yield* Table.collect(inputs.scored)
+    const other = proxy.findIndex(({ id, sample }, i) => scored[i]?.id !== id || scored[i]?.sample !== sample)
+    if (other >= 0 || proxy.length !== scored.length) {
       return yield* new Operator.OperatorError({
-        operator: "best-of-n-curve",
-        place: `gold, row ${other < 0 ? proxy.length : other}`,
-        message: "proxy and gold do not score the same answers in the same order"
+        operator: "measure-best-of-n",
+        place: `scored, row ${other < 0 ? proxy.length : other}`,
+        message: "these are not the answers that the proxy scored, in the same order"
       })
     }
     const groups = [...Map.groupBy(proxy.keys(), (i) => proxy[i]!.id).values()]
     const most = Math.min(...groups.map((members) => members.length))
     const rows: Array<Measurement> = []
     for (let n = 1; n <= most; n *= 2) {
-      const best = groups.map((members) => {
-        const scores = members.map((i) => proxy[i]!.reward)
-        const golds = members.map((i) => gold[i]!.reward)
-        return { proxy: expectedBest(scores, scores, n), gold: expectedBest(scores, golds, n) }
-      })
-      for (const name of ["proxy", "gold"] as const) {
-        const reward = sum(best.map((each) => each[name])) / best.length
-        rows.push({ series: `best of n, ${name}`, x: n, reward, kl: bestOfNKl(n) })
-      }
+      const best = groups.map((members) =>
+        expectedBest(
+          members.map((i) => proxy[i]!.reward),
+          members.map((i) => scored[i]!.reward),
+          n
+        )
+      )
+      rows.push({ series: params.series, x: n, reward: sum(best) / best.length, kl: bestOfNKl(n) })
     }
-    return { measurements: Table.fromRows(Measurement, rows) }
+    const earlier = yield* Table.collect(inputs.measurements)
+    return { measurements: Table.fromRows(Measurement, [...earlier, ...rows]) }
   })
 })
 
-/** Least squares of y over two functions of d: a * f + b * g. */
+/** Least squares of y over two functions of d: a * f + b * g. `r2` is the share of y's variance that the fit explains. */
 export const fitTwo = (
   points: ReadonlyArray<{ readonly d: number; readonly y: number }>,
   f: (d: number) => number,
   g: (d: number) => number
 ) => {
-  const dot = (u: (p: { d: number; y: number }) => number, v: typeof u) => sum(points.map((p) => u(p) * v(p)))
-  const [ff, fg, gg] = [
-    dot(
-      (p) => f(p.d),
-      (p) => f(p.d)
-    ),
-    dot(
-      (p) => f(p.d),
-      (p) => g(p.d)
-    ),
-    dot(
-      (p) => g(p.d),
-      (p) => g(p.d)
-    )
-  ]
-  const [fy, gy] = [
-    dot(
-      (p) => f(p.d),
-      (p) => p.y
-    ),
-    dot(
-      (p) => g(p.d),
-      (p) => p.y
-    )
-  ]
-  const determinant = ff * gg - fg * fg
-  return { a: (fy * gg - gy * fg) / determinant, b: (gy * ff - fy * fg) / determinant }
+  const [u, v, y] = [points.map(({ d }) => f(d)), points.map(({ d }) => g(d)), points.map((point) => point.y)]
+  const dot = (p: ReadonlyArray<number>, q: ReadonlyArray<number>) => sum(p.map((x, i) => x * q[i]!))
+  const determinant = dot(u, u) * dot(v, v) - dot(u, v) ** 2
+  const a = (dot(u, y) * dot(v, v) - dot(v, y) * dot(u, v)) / determinant
+  const b = (dot(v, y) * dot(u, u) - dot(u, y) * dot(u, v)) / determinant
+  const mean = sum(y) / y.length
+  const error = sum(y.map((value, i) => (value - a * u[i]! - b * v[i]!) ** 2))
+  return { a, b, r2: 1 - error / sum(y.map((value) => (value - mean) ** 2)) }
+}
+
+/** The paper's two forms of the gold reward over d = sqrt(KL): of best of n, and of reinforcement learning. */
+export const forms = {
+  "d (a - b d)": (d: number) => -d * d,
+  "d (a - b ln d)": (d: number) => -d * Math.log(d)
 }
 
 /**
- * Reward over d = sqrt(KL), with the paper's fits of the gold reward: d (a - b d) for best of n, d (a - b ln d) for PPO. Rewards are of models that are 0 on the reference.
+ * Reward over d = sqrt(KL), with both of the paper's forms fitted to the gold reward of best of n and of PPO. Rewards are of models that are 0 on the reference; series are
+ * "PPO, proxy", "PPO, gold" and the same of "best of n", and others are drawn beside them.
  */
 export const overoptimisationReport = Operator.make("overoptimisation-report", {
   description: "Proxy and gold reward over the distance from the reference",
   params: Schema.Struct({
     smooth: parameter(PositiveInt, 5, "rounds of PPO that the greatest gold reward is a mean of")
   }),
-  inputs: { ppo: Table.of(Measurement), bestOfN: Table.of(Measurement) },
+  inputs: { measurements: Table.of(Measurement) },
   outputs: { report: ReportPort },
   run: Effect.fnUntraced(function* ({ inputs, params }) {
     const stage = yield* Stage
-    const rows = [...(yield* Table.collect(inputs.ppo)), ...(yield* Table.collect(inputs.bestOfN))]
+    const rows = yield* Table.collect(inputs.measurements)
     const distance = (row: Measurement) => Math.sqrt(Math.max(row.kl, 0))
     const of = (series: string) => rows.filter((row) => row.series === series)
-    const points = (series: string) =>
-      of(series)
+    const fits = ["best of n", "PPO"].flatMap((method) => {
+      const points = of(`${method}, gold`)
         .filter((row) => row.kl > 0.05)
         .map((row) => ({ d: distance(row), y: row.reward }))
-    const best = fitTwo(
-      points("best of n, gold"),
-      (d) => d,
-      (d) => -d * d
-    )
-    const rl = fitTwo(
-      points("PPO, gold"),
-      (d) => d,
-      (d) => -d * Math.log(d)
-    )
+      return Object.entries(forms).flatMap(([form, g]) => {
+        const { a, b, r2 } = fitTwo(points, (d) => d, g)
+        return [
+          { name: `${method}, a of gold = ${form}`, value: a, note: `R^2 ${r2.toFixed(3)}` },
+          { name: `${method}, b of gold = ${form}`, value: b }
+        ]
+      })
+    })
     const gold = of("PPO, gold")
     const means = gold.slice(params.smooth - 1).map((_, i) => {
       const some = gold.slice(i, i + params.smooth)
@@ -191,10 +181,7 @@ export const overoptimisationReport = Operator.make("overoptimisation-report", {
           { name: "PPO, gold reward at the end", value: last.reward, note },
           { name: "PPO, proxy reward at the end", value: proxy, note },
           { name: "KL at the end", value: last.kl, unit: "nats/answer" },
-          { name: "best of n, a of gold = d (a - b d)", value: best.a },
-          { name: "best of n, b", value: best.b },
-          { name: "PPO, a of gold = d (a - b ln d)", value: rl.a },
-          { name: "PPO, b", value: rl.b }
+          ...fits
         ],
         samples: [],
         plots: [

@@ -1,15 +1,18 @@
 /**
- * Over-optimisation of a reward model, with no download. The gold reward is how short a way a walk is (`pipelines/random-walks.ts`); it ranks sampled walks, and a proxy learns from few of
- * these rankings. Best of n and PPO push the proxy's reward up. The proxy never saw a walk along an edge that is not there, which is worth nothing: the gold reward rises with it, then falls.
+ * Over-optimisation of a reward model, with no download (Gao, Schulman & Hilton 2022). Rankings of walks by how short a way they are (`pipelines/random-walks.ts`) stand for people. A gold reward
+ * model learns from many of them, of walks of all kinds; it labels the few walks that a smaller proxy learns from, and scores what best of n and PPO make of the proxy. The proxy never saw a walk
+ * along an edge that is not there: the gold reward rises with it, then falls. The walks' own optimality is drawn as a check of the gold model.
  *
  *     npm run ptmflow -- run pipelines/overoptimisation.ts
  *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { Ranking } from "../operators/answers.ts"
 import { characterTokenizer } from "../operators/character-tokenizer.ts"
+import { concat } from "../operators/concat.ts"
 import { beginMeasurements, measure } from "../operators/measurements.ts"
-import { bestOfNCurve, overoptimisationReport, rankByScore, standardScores } from "../operators/overoptimisation.ts"
+import { measureBestOfN, overoptimisationReport, rankByScore, standardScores } from "../operators/overoptimisation.ts"
 import { Positive, PositiveInt, parameter } from "../operators/parameter.ts"
 import { ppo } from "../operators/ppo.ts"
 import { pretrain } from "../operators/pretrain.ts"
@@ -21,7 +24,10 @@ import { tokenize } from "../operators/tokenize.ts"
 import * as Pipeline from "../src/pipeline/pipeline.ts"
 
 const Params = Schema.Struct({
-  rankings: parameter(PositiveInt, 120, "prompts whose four answers the gold reward ranks for the proxy"),
+  steps: parameter(PositiveInt, 300, "updates of pretraining"),
+  goldRankings: parameter(PositiveInt, 1200, "prompts of each kind whose four answers people rank for the gold model"),
+  goldEpochs: parameter(PositiveInt, 4, "times that the gold model sees each ranking"),
+  rankings: parameter(PositiveInt, 120, "prompts whose four answers the gold model ranks for the proxy"),
   epochs: parameter(PositiveInt, 4, "times that the proxy sees each ranking"),
   rounds: parameter(PositiveInt, 40, "rounds of PPO"),
   rollouts: parameter(PositiveInt, 128, "answers a round"),
@@ -32,65 +38,105 @@ const Params = Schema.Struct({
 
 const settings = { epochs: 4, klCoefficient: 0, klTarget: 0, whitenRewards: false, maxNorm: 1 }
 
+/** The reference samples walks as they are, and at a higher temperature walks along edges that are not there. */
+const temperatures = { usual: 1, wild: 2 }
+
 export default Pipeline.make(
   "overoptimisation",
-  { description: "A policy optimised against a proxy of a synthetic gold reward", params: Params },
+  { description: "A policy optimised against a proxy of a gold reward model", params: Params },
   (p, params) => {
     const { learningRate, seed } = params
-    const { documents, prompts } = p.add(randomWalks, { params: { seed } })
+    const prompted = Math.max(params.goldRankings, 640)
+    const { documents, prompts } = p.add(randomWalks, { params: { seed, prompts: prompted } })
     const { tokenizer } = p.add(characterTokenizer, { inputs: { documents } })
     const tokens = p.add(tokenize, { inputs: { documents, tokenizer } })
-    const { checkpoint } = p.add(pretrain, {
-      inputs: { train: tokens.train, validation: tokens.validation, tokenizer },
-      params: { seed, layers: 2, heads: 4, width: 64, context: 16, batch: 64, steps: 300, learningRate: 2e-3 }
-    })
-    const sampled = (name: string, count: number, answersPerPrompt: number, round: number) =>
+    const model = (name: string, layers: number, width: number) =>
+      p.add(pretrain, {
+        name,
+        inputs: { train: tokens.train, validation: tokens.validation, tokenizer },
+        params: { seed, layers, heads: 4, width, context: 16, batch: 64, steps: params.steps, learningRate: 2e-3 }
+      }).checkpoint
+    const checkpoint = model("pretrain", 2, 64)
+    const sampled = (name: string, count: number, answersPerPrompt: number, round: number, temperature = 1) =>
       p.add(rollout, {
         name,
         inputs: { policy: checkpoint, prompts },
-        params: { prompts: count, answersPerPrompt, round, maximumTokens: 9, seed }
+        params: { prompts: count, answersPerPrompt, round, maximumTokens: 10, temperature, seed }
       }).completions
     type Completions = ReturnType<typeof sampled>
-    const byGold = (name: string, completions: Completions) =>
+    const byPeople = (name: string, completions: Completions) =>
       p.add(scoreWalks, { name, inputs: { completions, reference: checkpoint }, params: { seed } }).scored
+    const pool = sampled("pool", 20, params.n, 1)
 
-    // The proxy learns from the gold reward's order of a few answers that the reference gave.
-    const ranked = byGold("gold-labels", sampled("ranked-answers", params.rankings, 4, 0))
-    const { rankings } = p.add(rankByScore, { inputs: { scored: ranked } })
+    const kinds = Object.entries(temperatures).map(([kind, temperature], i) => {
+      const answers = sampled(`${kind}-answers`, params.goldRankings, 4, 2 + i, temperature)
+      const scored = byPeople(`${kind}-labels`, answers)
+      return [kind, p.add(rankByScore, { name: `${kind}-rankings`, inputs: { scored } }).rankings] as const
+    })
+    const people = p.add(concat("people", Ranking, temperatures), { inputs: Object.fromEntries(kinds) }).rows
+    const goldTrained = p.add(trainReward, {
+      name: "gold-reward",
+      inputs: { checkpoint: model("gold-pretrain", 3, 96), rankings: people },
+      params: { epochs: params.goldEpochs, batch: 16, learningRate: 1e-3 }
+    })
+    const gold = p.add(normaliseReward, {
+      name: "normalise-gold",
+      inputs: { rewardModel: goldTrained.checkpoint, completions: pool }
+    }).rewardModel
+    const scoredBy = (name: string, rewardModel: typeof gold, completions: Completions) =>
+      p.add(score, {
+        name,
+        inputs: { completions, rewardModel, reference: checkpoint },
+        params: { missingEndPenalty: 2 }
+      }).scored
+
+    // The proxy learns from the gold model's order of a few answers that the reference gave.
+    const labelled = scoredBy("gold-labels", gold, sampled("ranked-answers", params.rankings, 4, 0))
+    const { rankings } = p.add(rankByScore, { inputs: { scored: labelled } })
     const trained = p.add(trainReward, {
       inputs: { checkpoint, rankings },
       params: { epochs: params.epochs, batch: 8, learningRate: 1e-3 }
     })
-    const pool = sampled("pool", 20, params.n, 1)
     const proxy = p.add(normaliseReward, { inputs: { rewardModel: trained.checkpoint, completions: pool } }).rewardModel
-    const goldOfPool = byGold("gold-of-pool", pool)
+    const optimalityOfPool = byPeople("optimality-of-pool", pool)
+    const standard = (name: string, scored: typeof optimalityOfPool) =>
+      p.add(standardScores, { name, inputs: { scored, reference: optimalityOfPool } }).scored
 
     const start = { policy: checkpoint, ...p.add(beginMeasurements) }
     const last = p.iterate(params.rounds, start, ({ measurements, policy }, round) => {
       const { completions } = p.add(rollout, {
         inputs: { policy, prompts },
-        params: { prompts: params.rollouts, round, maximumTokens: 9, seed: seed + 1 }
+        params: { prompts: params.rollouts, round, maximumTokens: 10, seed: seed + 1 }
       })
-      const inputs = { completions, rewardModel: proxy, reference: checkpoint }
-      const { scored } = p.add(score, { inputs, params: { missingEndPenalty: 0 } })
-      const gold = p.add(standardScores, {
-        inputs: { scored: byGold("gold", completions), reference: goldOfPool }
-      }).scored
-      const half = p.add(measure, { inputs: { measurements, scored }, params: { series: "PPO, proxy", x: round } })
-      const whole = p.add(measure, {
-        name: "measure-gold",
-        inputs: { measurements: half.measurements, scored: gold },
-        params: { series: "PPO, gold", x: round }
-      })
-      return { ...whole, ...p.add(ppo, { inputs: { policy, scored }, params: { ...settings, learningRate, seed } }) }
+      const scored = scoredBy("score", proxy, completions)
+      const others = {
+        gold: scoredBy("score-gold", gold, completions),
+        optimality: standard("standard-optimality", byPeople("optimality", completions))
+      }
+      let measured = p.add(measure, {
+        inputs: { measurements, scored },
+        params: { series: "PPO, proxy", x: round }
+      }).measurements
+      for (const [what, scored] of Object.entries(others)) {
+        const params = { series: `PPO, ${what}`, x: round }
+        const inputs = { measurements: measured, scored }
+        measured = p.add(measure, { name: `measure-${what}`, inputs, params }).measurements
+      }
+      const updated = p.add(ppo, { inputs: { policy, scored }, params: { ...settings, learningRate, seed } })
+      return { measurements: measured, ...updated }
     })
-    const inputs = { completions: pool, rewardModel: proxy, reference: checkpoint }
-    const proxyOfPool = p.add(score, { name: "proxy-of-pool", inputs, params: { missingEndPenalty: 0 } }).scored
-    const gold = p.add(standardScores, {
-      name: "standard-gold-of-pool",
-      inputs: { scored: goldOfPool, reference: goldOfPool }
-    }).scored
-    const bestOfN = p.add(bestOfNCurve, { inputs: { proxy: proxyOfPool, gold } })
-    return p.add(overoptimisationReport, { inputs: { ppo: last.measurements, bestOfN: bestOfN.measurements } })
+    let { measurements } = last
+    const proxyOfPool = scoredBy("proxy-of-pool", proxy, pool)
+    const ofPool = {
+      proxy: proxyOfPool,
+      gold: scoredBy("gold-of-pool", gold, pool),
+      optimality: standard("standard-optimality-of-pool", optimalityOfPool)
+    }
+    for (const [what, scored] of Object.entries(ofPool)) {
+      const inputs = { measurements, proxy: proxyOfPool, scored }
+      const series = `best of n, ${what}`
+      measurements = p.add(measureBestOfN, { name: `best-of-n-${what}`, inputs, params: { series } }).measurements
+    }
+    return p.add(overoptimisationReport, { inputs: { measurements } })
   }
 )

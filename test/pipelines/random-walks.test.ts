@@ -1,7 +1,7 @@
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { expectedBest, fitTwo } from "../../operators/overoptimisation.ts"
+import { expectedBest, fitTwo, forms } from "../../operators/overoptimisation.ts"
 import { graphOf, optimality, walkLength } from "../../operators/random-walks.ts"
 import { type Report, ReportPort } from "../../operators/report.ts"
 import overoptimisation from "../../pipelines/overoptimisation.ts"
@@ -89,22 +89,31 @@ describe("over-optimisation", () => {
 
   it("a fit of two functions finds what points were made of", () => {
     const points = [0.5, 1, 1.7, 2.4].map((d) => ({ d, y: d * (1.3 - 0.4 * d) }))
-    const { a, b } = fitTwo(
-      points,
-      (d) => d,
-      (d) => -d * d
-    )
-    assert.closeTo(a, 1.3, 1e-9)
-    assert.closeTo(b, 0.4, 1e-9)
+    const right = fitTwo(points, (d) => d, forms["d (a - b d)"])
+    assert.closeTo(right.a, 1.3, 1e-9)
+    assert.closeTo(right.b, 0.4, 1e-9)
+    assert.closeTo(right.r2, 1, 1e-9)
+    const other = fitTwo(points, (d) => d, forms["d (a - b ln d)"])
+    assert.isBelow(other.r2, 0.99)
   })
 
-  it.live("both rewards rise at first, and are drawn", () =>
+  it.live("a gold model labels and scores, both rewards rise at first, and are drawn", () =>
     Effect.gen(function* () {
-      const settings = { rounds: "8", rollouts: "64", n: "16", rankings: "100" }
+      const settings = {
+        steps: "150",
+        goldRankings: "200",
+        goldEpochs: "2",
+        rounds: "8",
+        rollouts: "64",
+        n: "16",
+        rankings: "100"
+      }
       const report = yield* reportOf(overoptimisation, settings, "overoptimisation-report")
       assert.isAbove(figure(report, "PPO, proxy reward at the end"), 1)
       assert.isAbove(figure(report, "PPO, greatest gold reward"), 1)
+      assert.isAbove(figure(report, "best of n, a of gold = d (a - b d)"), 0.5)
       assert.include(report.plots![0]!.svg, "best of n, gold")
+      assert.include(report.plots![0]!.svg, "PPO, optimality")
     })
   )
 })
