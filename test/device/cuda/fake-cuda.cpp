@@ -408,6 +408,15 @@ int cuLaunchKernel(Kernel* kernel, uint32_t gx, uint32_t gy, uint32_t gz, uint32
 struct Compilation {
   std::string name, source, log, image;
 };
+// What a macro without parameters stands for, if a text is the name of one.
+static std::string defined(const std::string& source, const std::string& name) {
+  const std::string directive = "#define " + name + " ";
+  const size_t at = source.find(directive);
+  if (at == std::string::npos) return name;
+  size_t end = source.find('\n', at);
+  while (source[end - 1] == '\\') end = source.find('\n', end + 1);
+  return source.substr(at + directive.size(), end - at - directive.size());
+}
 int nvrtcVersion(int* major, int* minor) { return *major = 12, *minor = 4, 0; }
 int nvrtcGetNumSupportedArchs(int* count) { return *count = 2, 0; }
 int nvrtcGetSupportedArchs(int* architectures) { return architectures[0] = 80, architectures[1] = 90, 0; }
@@ -435,7 +444,7 @@ int nvrtcCompileProgram(Compilation* program, int count, const char* const* opti
   for (size_t at = text.find(head); at != std::string::npos; at = text.find(head, at + 1)) {
     const size_t name = text.find(") ", at) + 2, open = text.find('(', name), close = text.find(')', open);
     program->image += text.substr(name, open - name) + " " + std::to_string(atoi(text.c_str() + at + head.size()));
-    std::istringstream parameters(text.substr(open + 1, close - open - 1));
+    std::istringstream parameters(defined(text, text.substr(open + 1, close - open - 1)));
     for (std::string each; std::getline(parameters, each, ',');) {
       const bool pointer = each.find('*') != std::string::npos;
       const bool wide = pointer || each.find("i64 ") != std::string::npos || each.find("u64 ") != std::string::npos || each.find("double ") != std::string::npos;
