@@ -160,7 +160,7 @@ export const make = (tf: Tf, bytes: number): TensorMemory => {
     // All is taken before anything is waited for: a write that comes in between does not show.
     const taken = over(offset, end).map((segment) => {
       const part = within(segment, offset, end)
-      return part.content.kind === "tensor" ? { ...part, tensor: tf.clone(tensorOf(part)) } : part
+      return part.content.kind === "tensor" ? { ...part, tensor: tf.tidy(() => tf.clone(tensorOf(part))) } : part
     })
     for (const part of taken) {
       const target = into.subarray(part.start - offset, part.end - offset)
