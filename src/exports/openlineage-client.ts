@@ -38,6 +38,16 @@ const LAST_PATIENCE = Duration.seconds(10)
 
 const isHere = (host: string): boolean => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(host)
 
+/** What an HTTP client failed with, and the system's code for it where there is one. */
+export const inWords = (error: { readonly message: string }): string => {
+  type Link = { readonly reason?: Link; readonly cause?: Link; readonly code?: unknown }
+  let code: unknown
+  for (let link: Link | undefined = error as Link; link instanceof Object; link = link.reason ?? link.cause) {
+    code = link.code ?? code
+  }
+  return typeof code === "string" ? `${error.message}: ${code}` : error.message
+}
+
 /** What sends one event, and fails where that cannot be done in three attempts. */
 export const makeSend = Effect.fnUntraced(function* ({
   address,
@@ -65,7 +75,7 @@ export const makeSend = Effect.fnUntraced(function* ({
       Effect.flatMap((response) => response.arrayBuffer),
       Effect.asVoid,
       Effect.withTracerEnabled(false),
-      Effect.mapError(({ message }) => refuse(message))
+      Effect.mapError((error) => refuse(inWords(error)))
     )
 })
 

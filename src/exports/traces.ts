@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as OtlpSerialization from "effect/observability/OtlpSerialization"
 import * as OtlpTracer from "effect/observability/OtlpTracer"
 import * as Schema from "effect/Schema"
+import { inWords } from "./openlineage-client.ts"
 
 /** How long the last spans may take when a run has ended. */
 const PATIENCE = Duration.seconds(3)
@@ -41,7 +42,7 @@ export const layer = (address: string, version: string, onFailure: (message: str
     Effect.map(HttpClient.HttpClient, (client) =>
       client.pipe(
         HttpClient.filterStatusOk,
-        HttpClient.tapError(({ message }) => onFailure(message))
+        HttpClient.tapError((error) => onFailure(inWords(error)))
       )
     )
   )
