@@ -7,6 +7,7 @@
  */
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
+import { pathToFileURL } from "node:url"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -87,7 +88,8 @@ const graphEntry = ({ stages }: Graph<unknown>, time: number): LogEntry => ({
   stages: stages.map(({ inputs, name, operator }) => ({ stage: name, operator: operator.name, inputs })),
   operators: Object.fromEntries(
     stages.map(({ operator: { definition, description, name } }) => {
-      return [name, { description, file: definition.file, line: definition.line }]
+      const { file, line } = definition
+      return [name, { description, file: file.startsWith("/") ? pathToFileURL(file).href : file, line }]
     })
   )
 })
