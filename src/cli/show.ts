@@ -7,10 +7,12 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { resolve } from "../lineage/ledger.ts"
+import { verifiedOf } from "../lineage/verified.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import { Store, layer as storeLayer } from "../store/store.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
 import { artifactLines } from "./render/artifact.ts"
+import { verifiedText } from "./render/verified.ts"
 
 /** Prints the artifact: a table's first rows, a report, or what its metadata says. */
 export const show = Effect.fnUntraced(
@@ -24,14 +26,17 @@ export const show = Effect.fnUntraced(
     const made = yield* resolve(input.artifact, { asOf: Option.getOrUndefined(input.asOf) })
     const { artifact } = made
     const view = viewOf(process.stdout)
+    const { journal } = yield* Store
+    const verified = verifiedOf(journal, made)
+    const lines = [...artifactLines(made, view), ...(verified === undefined ? [] : [`  ${verifiedText(verified)}`])]
     if (artifact.kind === "table") {
       const rows = yield* firstRows(artifact, input.rows)
       if (input.json) return yield* printLines(rows.map((row) => JSON.stringify(row)))
       const { rowLines } = yield* Effect.promise(() => import("./render/rows.ts"))
-      return yield* printLines([...artifactLines(made, view), "", ...rowLines(rows, view)])
+      return yield* printLines([...lines, "", ...rowLines(rows, view)])
     }
-    if (input.json) return yield* printJson(made)
-    yield* printLines(artifactLines(made, view))
+    if (input.json) return yield* printJson({ ...made, ...(verified === undefined ? {} : { verified }) })
+    yield* printLines(lines)
     if (artifact.kind !== "report") return
     const { ReportPort } = yield* Effect.promise(() => import("../../operators/report.ts"))
     const { reportLines } = yield* Effect.promise(() => import("./render/report.ts"))

@@ -22,6 +22,7 @@ import {
   stageBrief,
   stageRecords
 } from "./records.ts"
+import { type Verified, verifiedOf } from "./verified.ts"
 
 /** A reference that names nothing, or more than one thing; `candidates` are what could be meant. */
 export class LineageError extends Schema.TaggedError<LineageError>()("LineageError", {
@@ -49,6 +50,8 @@ export interface LineageNode extends Made {
   readonly time: number
   readonly seconds: number
   readonly sources: ReadonlyArray<{ readonly name: string; readonly digest: string }>
+  /** The newest verification of it, where there was one. */
+  readonly verified?: Verified
   /** A node that several others came from is one object. */
   readonly inputs: { readonly [port: string]: LineageNode }
 }
@@ -141,7 +144,7 @@ const nameOf = ({ artifact, port, stage }: Made): string => `${stage}.${port} ($
 
 /**
  * The artifact that a person means: by 6 or more digits of its digest, or, of the newest run that has it, by `stage.port`, by the name of a stage
- * with one output, or by the name of an output of the pipeline. With `kind`, only artifacts of that kind are meant; with `asOf`, the newest run is that
+ * with one output or one checkpoint among them, or by the name of an output of the pipeline. With `kind`, only artifacts of that kind are meant; with `asOf`, the newest run is that
  * one (see `runsAsOf`).
  */
 export const resolve = Effect.fnUntraced(function* (
@@ -174,7 +177,9 @@ export const resolve = Effect.fnUntraced(function* (
       const key = keys.get(stage)
       const record = key === undefined ? undefined : stageBrief(journal, key, endOf(run))
       if (key === undefined || record === undefined) continue
-      for (const made of madeBy(key, record.outputs, stage).filter(wanted)) {
+      const outputs = madeBy(key, record.outputs, stage).filter(wanted)
+      const checkpoints = outputs.filter(({ artifact }) => artifact.kind === "checkpoint")
+      for (const made of stage === reference && checkpoints.length === 1 ? checkpoints : outputs) {
         const full = `${stage}.${made.port}`
         const isCalled = called?.stage === stage && called.port === made.port
         if (full === reference || stage === reference || isCalled) known.set(full, made)
@@ -236,6 +241,7 @@ export const upstream = Effect.fnUntraced(function* (
       })
     }
     const { device, metrics, pipeline, preimage, run, seconds, stage, time } = record
+    const verified = verifiedOf(journal, { artifact, key, port })
     const inputs = Object.fromEntries(
       Object.entries(record.inputs).map(([name, input]) => [
         name,
@@ -256,6 +262,7 @@ export const upstream = Effect.fnUntraced(function* (
       time,
       seconds,
       sources: preimage.sources,
+      ...(verified === undefined ? {} : { verified }),
       inputs
     }
     nodes.set(id, node)

@@ -83,6 +83,8 @@ export const Verified = Schema.Struct({
   stage: Schema.String,
   operator: Schema.String,
   verdict: Schema.Literals(["proven", "differs", "unverifiable", "failed"]),
+  /** The digests that are recorded, by output. */
+  recorded: Schema.Record(Schema.String, Schema.String),
   outputs: Schema.Array(OutputVerdict),
   update: Schema.optionalKey(FirstDifference),
   reasons: Schema.Array(Reason),
@@ -100,18 +102,27 @@ export type Verified = typeof Verified.Type
 const decode = Schema.decodeUnknownOption(Verified)
 const encode = Schema.encodeSync(Verified)
 
-/** The newest verification of a stage key, if there was one. */
-export const verifiedOf = (journal: Journal, key: string): Verified | undefined => {
-  const entry = journal.newest("verified", key)
-  return entry === undefined ? undefined : Option.getOrUndefined(decode(entry.value()))
+/** An artifact as it is looked for: output `port` of the stage with `key`. */
+interface Sought {
+  readonly key: string
+  readonly port: string
+  readonly artifact: { readonly digest: string }
 }
 
-/** All verifications of a stage key, oldest first. */
-export const verificationsOf = (journal: Journal, key: string): ReadonlyArray<Verified> =>
-  journal
-    .all("verified")
-    .filter((entry) => entry.key === key)
-    .flatMap((entry) => Option.toArray(decode(entry.value())))
+/** The verifications of the stage that gave an artifact, newest first. */
+export function* verificationsOf(journal: Journal, { artifact, key, port }: Sought): Generator<Verified> {
+  let entry = journal.newest("verified", key)
+  for (; entry !== undefined; entry = journal.newest("verified", key, entry.position - 1)) {
+    const verified = decode(entry.value())
+    if (Option.isSome(verified) && verified.value.recorded[port] === artifact.digest) yield verified.value
+  }
+}
+
+/** The newest of them, if there was one. */
+export const verifiedOf = (journal: Journal, sought: Sought): Verified | undefined => {
+  for (const verified of verificationsOf(journal, sought)) return verified
+  return undefined
+}
 
 /** Adds a verification: past ones stay. */
 export const addVerified = (journal: Journal, verified: Verified): Effect.Effect<void, StoreError> =>

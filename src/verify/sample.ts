@@ -6,7 +6,7 @@
 import type { KeptPoint } from "../executor/trace.ts"
 import type { Blob } from "../operator/artifact.ts"
 import { digestOf } from "../operator/digest.ts"
-import type { RowRanges } from "../operator/row-ranges.ts"
+import { type RowRanges, union } from "../operator/row-ranges.ts"
 import type { BatchIndex } from "../store/batches.ts"
 
 /** How much of a stage is to run again, above 0 and at most 1, and what the choice is drawn from. */
@@ -62,7 +62,10 @@ export interface UpdateRange {
 /** Starts that ranges are drawn from, at most: each costs loading what is there. */
 const MOST_RANGES = 4
 
-/** Ranges of a share of `total` updates, each behind the start or one of the points, which are drawn. */
+/**
+ * Ranges of a share of `total` updates, each from the start or from one of the points, which are drawn. One that would reach the next goes on through it, so that
+ * this point is proven too.
+ */
 export const updateRanges = (
   total: number,
   points: ReadonlyArray<KeptPoint>,
@@ -72,20 +75,30 @@ export const updateRanges = (
     .map((from) => ({ from, place: draw(sample, `update ${from?.step ?? 0}`) }))
     .toSorted((a, b) => a.place - b.place)
     .slice(0, MOST_RANGES)
-    .toSorted((a, b) => (a.from?.step ?? 0) - (b.from?.step ?? 0))
-  let wanted = Math.max(1, Math.ceil(sample.share * total))
-  const ranges: Array<UpdateRange> = []
-  for (const [i, { from }] of starts.entries()) {
-    const first = (from?.step ?? 0) + 1
-    const end = starts[i + 1]?.from?.step ?? total
-    const count = Math.min(Math.ceil(wanted / (starts.length - i)), end - first + 1)
-    if (count <= 0) continue
+    .map(({ from }) => from)
+    .toSorted((a, b) => (a?.step ?? 0) - (b?.step ?? 0))
+  const rooms = starts.map((from, i) => {
+    const [first, end] = [(from?.step ?? 0) + 1, starts[i + 1]?.step ?? total]
+    return { from, first, room: end - first + 1 }
+  })
+  let wanted = Math.min(Math.max(1, Math.ceil(sample.share * total)), total)
+  const counts = new Map<number, number>()
+  for (const [i, { first, room }] of rooms.toSorted((a, b) => a.room - b.room).entries()) {
+    const count = Math.min(Math.ceil(wanted / (rooms.length - i)), room)
+    counts.set(first, count)
     wanted -= count
-    ranges.push({ from, first, last: first + count - 1 })
+  }
+  const ranges: Array<UpdateRange> = []
+  for (const { first, from } of rooms) {
+    const count = counts.get(first)!
+    if (count === 0) continue
+    const before = ranges.at(-1)
+    if (before?.last === first - 1) ranges[ranges.length - 1] = { ...before, last: before.last + count }
+    else ranges.push({ from, first, last: first + count - 1 })
   }
   return ranges
 }
 
 /** The updates of all ranges. */
 export const updatesIn = (ranges: ReadonlyArray<UpdateRange>): RowRanges =>
-  ranges.map(({ first, last }) => [first, last] as const)
+  union(ranges.map(({ first, last }) => [first, last] as const))

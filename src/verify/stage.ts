@@ -18,7 +18,7 @@ import { keyOf, preimageOf } from "../executor/key.ts"
 import { changedSources, type Prepared, type PreparedStage, prepare } from "../executor/prepare.ts"
 import type { Reason } from "../lineage/reason.ts"
 import type { StageRecord } from "../lineage/record.ts"
-import { stageRecord } from "../lineage/records.ts"
+import { recordThatGave } from "../lineage/records.ts"
 import { type StageTrace, traceOf } from "../lineage/trace.ts"
 import { differenceAt, type FirstDifference, type Sampled, type Verified } from "../lineage/verified.ts"
 import type { Artifact } from "../operator/artifact.ts"
@@ -58,8 +58,9 @@ const unverifiable = (reasons: ReadonlyArray<Reason>): Found => ({ ...nothing, v
 const inputsOf = ({ journal }: Store["Service"], record: StageRecord): Record<string, Artifact> | Reason => {
   const inputs: Record<string, Artifact> = {}
   for (const [port, { key, port: from }] of Object.entries(record.inputs)) {
-    const artifact = stageRecord(journal, key)?.outputs[from]
-    if (artifact === undefined || artifact.digest !== record.preimage.inputs[port]?.digest) {
+    const digest = record.preimage.inputs[port]?.digest ?? ""
+    const artifact = recordThatGave(journal, key, from, digest)?.outputs[from]
+    if (artifact === undefined) {
       return { kind: "blob-lost", place: port, message: `what input ${port} was is recorded no more` }
     }
     inputs[port] = artifact
@@ -190,6 +191,7 @@ export const verifyStage = Effect.fnUntraced(function* <R>(
     key: record.key,
     stage: record.stage,
     operator: record.preimage.operator.name,
+    recorded: Object.fromEntries(Object.entries(record.outputs).map(([port, { digest }]) => [port, digest])),
     ...found,
     device: device?.shape.description ?? null,
     numerics: device === undefined ? null : yield* Effect.orElseSucceed(device.shape.numerics, () => null),

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type { DeviceKind } from "../device/device.ts"
 import type { Made } from "../lineage/ledger.ts"
 import type { RunRecord, StageRecord } from "../lineage/record.ts"
-import { runRecords, stageRecord } from "../lineage/records.ts"
+import { recordThatGave, runRecords } from "../lineage/records.ts"
 import { addVerified, type Verified } from "../lineage/verified.ts"
 import { canonicalJson } from "../operator/digest.ts"
 import type { Progress } from "../operator/stage.ts"
@@ -38,26 +38,37 @@ export interface Verification {
   readonly stages: ReadonlyArray<Verified>
 }
 
-/** The stages up to `depth` above a key, each after its inputs. */
-const stagesAbove = ({ journal }: Store["Service"], key: string, depth: number): ReadonlyArray<StageRecord> => {
+/** The stages that gave what a record took; of a key that gave other bytes at other times, the record of these. */
+const before = ({ journal }: Store["Service"], { inputs, preimage }: StageRecord): ReadonlyArray<StageRecord> =>
+  Object.entries(inputs).flatMap(([name, { key, port }]) => {
+    const found = recordThatGave(journal, key, port, preimage.inputs[name]?.digest ?? "")
+    return found === undefined ? [] : [found]
+  })
+
+const idOf = ({ key, run, time }: StageRecord): string => `${key} ${run} ${time}`
+
+/** The stages up to `depth` above an artifact, each after its inputs. */
+const stagesAbove = (store: Store["Service"], { artifact, key, port }: Made, depth: number) => {
   const levels = new Map<string, number>()
-  const reach = (at: string, level: number): void => {
-    if (level > depth || (levels.get(at) ?? Number.POSITIVE_INFINITY) <= level) return
-    levels.set(at, level)
-    for (const input of Object.values(stageRecord(journal, at)?.inputs ?? {})) reach(input.key, level + 1)
+  const reach = (record: StageRecord, level: number): void => {
+    if (level > depth || (levels.get(idOf(record)) ?? Number.POSITIVE_INFINITY) <= level) return
+    levels.set(idOf(record), level)
+    for (const input of before(store, record)) reach(input, level + 1)
   }
-  reach(key, 1)
-  const found: Array<StageRecord> = []
+  const found = new Map<string, StageRecord>()
   const seen = new Set<string>()
-  const visit = (at: string): void => {
-    if (seen.has(at) || !levels.has(at)) return
-    seen.add(at)
-    const record = stageRecord(journal, at)
-    for (const input of Object.values(record?.inputs ?? {})) visit(input.key)
-    if (record !== undefined) found.push(record)
+  const visit = (record: StageRecord): void => {
+    if (seen.has(idOf(record)) || !levels.has(idOf(record))) return
+    seen.add(idOf(record))
+    for (const input of before(store, record)) visit(input)
+    found.set(idOf(record), record)
   }
-  visit(key)
-  return found
+  const first = recordThatGave(store.journal, key, port, artifact.digest)
+  if (first !== undefined) {
+    reach(first, 1)
+    visit(first)
+  }
+  return [...found.values()]
 }
 
 /** The stage of a graph that a record is of: by its name, or, where stages have other names now, by operator and parameters. */
@@ -86,7 +97,7 @@ export const verify = Effect.fnUntraced(function* <E, R>(
   yield* Effect.scoped(
     Effect.gen(function* () {
       const trial = yield* makeTrial(store)
-      for (const record of stagesAbove(store, made.key, options.depth ?? 1)) {
+      for (const record of stagesAbove(store, made, options.depth ?? 1)) {
         yield* options.onStage?.(record) ?? Effect.void
         const graph = graphs.get(record.run) ?? (yield* graphOf(runOf(store, record), record.pipeline))
         graphs.set(record.run, graph)

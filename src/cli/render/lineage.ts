@@ -9,6 +9,7 @@ import { shortDigest } from "./artifact.ts"
 import { fitting, metricPhrases, resultMetrics } from "./metrics.ts"
 import { roundOf } from "./outline.ts"
 import { count, duration } from "./quantity.ts"
+import { verdictColour, verifiedText } from "./verified.ts"
 import type { View } from "./view.ts"
 import { cut, printable, width, wrap } from "./width.ts"
 
@@ -25,13 +26,14 @@ export const lineageLines = (root: LineageNode, view: View): ReadonlyArray<strin
     `${style.strong(`${stage}.${port}`)}  ${artifact.kind} ${style.name(shortDigest(artifact.digest))}`
 
   const describe = (node: LineageNode, head: string, rest: string): void => {
-    const { metrics, operator, params, seconds, sources, stage } = node
+    const { metrics, operator, params, seconds, sources, stage, verified } = node
     const start = `${head}${nameOf(node)}  `
     const facts = [duration(seconds), ...metricPhrases(resultMetrics(metrics))]
     say(`${start}${style.faint(fitting(facts, columns - width(start)))}`)
     const made = operator === roundOf(stage).base ? "" : `${operator}  `
     const text = printable(`${made}${paramsText(params)}`)
     for (const line of firstLines(text, columns - width(rest) - 2, 3)) say(`${rest}${style.faint(`  ${line}`)}`)
+    if (verified !== undefined) say(`${rest}${verdictColour(verified, style)(`  ${verifiedText(verified)}`)}`)
     for (const { digest, name } of sources.slice(0, 3)) {
       say(`${rest}${style.faint(`  file ${printable(name)} ${shortDigest(digest)}`)}`)
     }

@@ -6,8 +6,8 @@
 import type { Verified } from "../../lineage/verified.ts"
 import type { Verification } from "../../verify/verify.ts"
 import { shortDigest } from "./artifact.ts"
-import { ago, count, duration } from "./quantity.ts"
-import type { View } from "./view.ts"
+import { count, duration } from "./quantity.ts"
+import type { Style, View } from "./view.ts"
 import { cut } from "./width.ts"
 
 const signs = { proven: "✓", differs: "✗", unverifiable: "?", failed: "✗" } as const
@@ -35,10 +35,14 @@ const headline = (verified: Verified): string => {
   return `${words[verdict]}: ${facts.join(", ")}`
 }
 
+/** Green what is proven, red what is not the same, and yellow what is not known. */
+export const verdictColour = ({ verdict }: Verified, { bad, due, good }: Style) =>
+  verdict === "proven" ? good : verdict === "unverifiable" ? due : bad
+
 /** One stage: what was found, and below it the first differences, or why it could not be found out. */
 export const verdictLines = (verified: Verified, { columns, style }: View): ReadonlyArray<string> => {
   const { failure, outputs, reasons, stage, update, verdict } = verified
-  const colour = verdict === "proven" ? style.good : verdict === "unverifiable" ? style.due : style.bad
+  const colour = verdictColour(verified, style)
   const details = [
     ...(update === undefined ? [] : [update.message]),
     ...outputs.flatMap(({ difference, found, port, recorded }) => {
@@ -68,12 +72,15 @@ export const verificationLines = ({ of, proven, stages }: Verification, { column
   return [cut(words, columns)]
 }
 
-/** `proven 3 hours ago, updates 1-20 of 800, on cpu: ...`: in a line of lineage or of an artifact. */
-export const verifiedText = (verified: Verified, now: number): string =>
+/** `proven 2026-11-24 14:30, updates 1-20 of 800, by ana, on 2 threads, AVX2`: in a line of lineage or of an artifact. */
+export const verifiedText = (verified: Verified): string =>
   [
-    `${verified.verdict === "unverifiable" ? "not verifiable" : verified.verdict} ${ago(verified.time, now)}`,
+    `${words[verified.verdict]} ${new Date(verified.time).toISOString().slice(0, 16).replace("T", " ")} UTC`,
     sampleText(verified),
+    verified.user === "" ? "" : `by ${verified.user}`,
     verified.device === null ? "" : `on ${verified.device}`
   ]
     .filter((each) => each !== "")
     .join(", ")
+
+const words = { proven: "proven", differs: "differed", unverifiable: "not verifiable", failed: "failed to run again" }
