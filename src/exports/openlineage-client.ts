@@ -38,14 +38,14 @@ const LAST_PATIENCE = Duration.seconds(10)
 
 const isHere = (host: string): boolean => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(host)
 
-/** What an HTTP client failed with, and the system's code for it where there is one. */
+/** What an HTTP client failed with, and what was at the bottom of it: the system's code, or else the message. */
 export const inWords = (error: { readonly message: string }): string => {
-  type Link = { readonly reason?: Link; readonly cause?: Link; readonly code?: unknown }
-  let code: unknown
-  for (let link: Link | undefined = error as Link; link instanceof Object; link = link.reason ?? link.cause) {
-    code = link.code ?? code
+  type Link = { readonly reason?: Link; readonly cause?: Link; readonly code?: unknown; readonly message?: unknown }
+  let bottom = ""
+  for (let link = (error as Link).reason; link instanceof Object; link = link.cause) {
+    bottom = String(link.code ?? link.message ?? bottom)
   }
-  return typeof code === "string" ? `${error.message}: ${code}` : error.message
+  return bottom === "" || error.message.includes(bottom) ? error.message : `${error.message}: ${bottom}`
 }
 
 /** What sends one event, and fails where that cannot be done in three attempts. */
