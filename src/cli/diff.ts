@@ -5,12 +5,16 @@
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { diff as diffOf } from "../executor/diff.ts"
+import { type ArtifactDiff, diff as diffOf } from "../executor/diff.ts"
 import { resolve } from "../lineage/ledger.ts"
+import { rangesText } from "../operator/row-ranges.ts"
 import { layer as storeLayer } from "../store/store.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
 import { due } from "./plan.ts"
 import { diffLines } from "./render/diff.ts"
+
+const rowsAsText = ({ rows }: ArtifactDiff) =>
+  rows === undefined ? {} : { rows: rows.map((each) => ({ ...each, rows: rangesText(each.rows) })) }
 
 /** Prints the fewest differences that explain that the artifacts are not the same, and their metrics. */
 export const diff = Effect.fnUntraced(
@@ -25,7 +29,7 @@ export const diff = Effect.fnUntraced(
     const b = yield* resolve(input.second)
     const found = yield* diffOf(a, b)
     yield* input.json
-      ? printJson({ format: 1, a, b, ...found })
+      ? printJson({ format: 1, a, b, ...found, ...rowsAsText(found) })
       : printLines(diffLines(a, b, found, viewOf(process.stdout)))
     if (!found.same) process.exitCode = due
   },

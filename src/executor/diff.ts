@@ -11,6 +11,7 @@ import type { Made } from "../lineage/ledger.ts"
 import type { Reason } from "../lineage/reason.ts"
 import type { StageRecord } from "../lineage/record.ts"
 import { stageRecord } from "../lineage/records.ts"
+import { type SeenOnly, seenOnlyBy } from "../lineage/seen.ts"
 import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 import { codeOf } from "./code.ts"
@@ -23,16 +24,37 @@ export interface Difference extends Reason {
   readonly b: string
 }
 
-/** `causes` explain that the artifacts differ; `metrics` are those of the stages that made them, of which at least one has each. */
+/** Rows of one table that only checkpoint `by` saw; `other`: the other saw none of this table. */
+export interface RowDifference extends SeenOnly {
+  readonly by: "a" | "b"
+}
+
+/**
+ * `causes` explain that the artifacts differ; `rows` are those that one of two checkpoints learned from, or one before it, and the other did not (undefined where
+ * that is known no more); `metrics` are those of the stages that made them, of which at least one has each.
+ */
 export interface ArtifactDiff {
   readonly same: boolean
   readonly causes: ReadonlyArray<Difference>
+  readonly rows: ReadonlyArray<RowDifference> | undefined
   readonly metrics: ReadonlyArray<{
     readonly name: string
     readonly a: number | undefined
     readonly b: number | undefined
   }>
 }
+
+/** Rows by the checkpoint that saw them. A trace that was collected is no reason not to tell the rest. */
+const rowDifferences = Effect.fnUntraced(function* (a: Made, b: Made) {
+  if (a.artifact.kind !== "checkpoint" || b.artifact.kind !== "checkpoint") return []
+  const only = (one: Made, other: Made, by: "a" | "b") =>
+    Effect.map(seenOnlyBy(one, other), (tables) => tables.map((table): RowDifference => ({ ...table, by })))
+  return yield* Effect.all([only(a, b, "a"), only(b, a, "b")]).pipe(
+    Effect.map((found): ReadonlyArray<RowDifference> | undefined => found.flat()),
+    Effect.catchTag("TraceError", () => Effect.undefined),
+    Effect.catchTag("LineageError", () => Effect.succeed([]))
+  )
+})
 
 /** What leads from artifact `a` to artifact `b`. */
 export const diff = Effect.fnUntraced(function* (
@@ -77,9 +99,11 @@ export const diff = Effect.fnUntraced(function* (
     stageRecord(store.journal, b.key)?.metrics ?? {}
   ]
   const names = [...new Set([...Object.keys(one), ...Object.keys(other)])]
+  const isSame = a.artifact.digest === b.artifact.digest
   return {
-    same: a.artifact.digest === b.artifact.digest,
-    causes: a.artifact.digest === b.artifact.digest ? [] : [...causes.values()],
+    same: isSame,
+    causes: isSame ? [] : [...causes.values()],
+    rows: isSame ? [] : yield* rowDifferences(a, b),
     metrics: names.map((name) => ({ name, a: one[name], b: other[name] }))
   }
 })

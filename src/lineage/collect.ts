@@ -33,7 +33,7 @@ export const collect = Effect.fnUntraced(function* (
   const roots = rootsOf(options.keep)
   const keptOf = Effect.map(
     Effect.provideService(roots, Store, store),
-    ({ blobs }): Kept => ({ blobs, isFinished: (key) => stageRecord(store.journal, key) !== undefined })
+    ({ blobs, logs }): Kept => ({ blobs, logs, isFinished: (key) => stageRecord(store.journal, key) !== undefined })
   )
   const { blobs, runs } = yield* roots
   const find = Effect.flatMap(keptOf, (kept) => findGarbage(store, kept, options.grace))

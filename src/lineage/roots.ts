@@ -20,11 +20,12 @@ export interface Root {
   readonly why: "pinned" | "running" | "newest"
 }
 
-/** The runs that are kept, the keys of their stages, and the digests of the blobs that these stages gave. */
+/** The runs that are kept, the keys of their stages, the digests of the blobs that these stages gave, and the runs whose logs tell of them. */
 export interface Roots {
   readonly runs: ReadonlyArray<Root>
   readonly keys: ReadonlySet<string>
   readonly blobs: ReadonlySet<string>
+  readonly logs: ReadonlySet<string>
 }
 
 /** A run of a process of which nothing can be known here (it is another host's) counts as going on for so long. */
@@ -52,11 +53,15 @@ export const rootsOf = Effect.fnUntraced(function* (keep: number): Effect.fn.Ret
     for (const key of keysOf(journal, record).values()) keys.add(key)
   }
   const blobs = new Set<string>()
+  // What a kept run reused was reported in the run that made it.
+  const logs = new Set(runs.map(({ run }) => run))
   for (const key of keys) {
     const record = stageRecord(journal, key)
-    for (const { digest } of record === undefined ? [] : blobsOf(record)) blobs.add(digest)
+    if (record === undefined) continue
+    logs.add(record.run)
+    for (const { digest } of blobsOf(record)) blobs.add(digest)
   }
-  return { runs, keys, blobs }
+  return { runs, keys, blobs, logs }
 })
 
 /** Pins the run whose name begins with `reference` (`newest`: the newest), or takes the pin away. Gives the run's name. */

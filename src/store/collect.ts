@@ -15,7 +15,7 @@ import { look, makeDurable, uniqueName } from "./durable.ts"
 import type { Store } from "./store.ts"
 import type { StoreError } from "./storeError.ts"
 
-/** One thing that can go. `name` is a blob's digest, a stage key (resume points), a detached run (log), or a file's name. */
+/** One thing that can go. `name` is a blob's digest, a stage key (resume points), a run (log), or a file's name. */
 export interface Garbage {
   readonly kind: "blob" | "resume points" | "quarantined" | "temporary" | "log"
   readonly name: string
@@ -23,9 +23,10 @@ export interface Garbage {
   readonly bytes: number
 }
 
-/** What is kept: digests of blobs, and the keys of stages that are finished, whose resume points are of no more use. */
+/** What is kept: digests of blobs, runs of which there may be a log, and the keys of stages that are finished, whose resume points are of no more use. */
 export interface Kept {
   readonly blobs: ReadonlySet<string>
+  readonly logs: ReadonlySet<string>
   readonly isFinished: (key: string) => boolean
 }
 
@@ -73,6 +74,7 @@ export const findGarbage = Effect.fnUntraced(function* (
       const events = disk.stat(path.join(under("detached"), name, "events"))
       if ((events?.changed ?? 0) < now - RESUME_MS) add("log", under("detached"), name, now - RESUME_MS)
     }
+    for (const run of safeList(disk, under("runs"))) if (!kept.logs.has(run)) add("log", under("runs"), run, before)
     for (const name of safeList(disk, under("quarantine"))) add("quarantined", under("quarantine"), name, now - grace)
     for (const name of safeList(disk, under("temporary"))) {
       add("temporary", under("temporary"), name, now - Math.max(grace, DAY_MS))

@@ -7,9 +7,11 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as fc from "fast-check"
 import { run } from "../../src/executor/run.ts"
+import { make as makeLog } from "../../src/executor/run-log.ts"
 import { bindingOf } from "../../src/lineage/binding.ts"
 import { collect } from "../../src/lineage/collect.ts"
-import { stageRecord } from "../../src/lineage/records.ts"
+import { runsAsOf } from "../../src/lineage/ledger.ts"
+import { addStage, stageRecord } from "../../src/lineage/records.ts"
 import { pin } from "../../src/lineage/roots.ts"
 import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { open, Store } from "../../src/store/store.ts"
@@ -151,6 +153,61 @@ describe("garbage collection (row 38)", () => {
         [["resume points", stages[0]!.key]]
       )
       assert.deepStrictEqual(fs.readdirSync(path.join(store.folder, "resume")), ["unfinished"])
+    })
+  )
+
+  it.live("logs stay of the runs that are kept, and of those that made what these have; others go", () =>
+    Effect.gen(function* () {
+      const store = yield* open(path.join(yield* newFolder, "store"))
+      const ask = Effect.provideService(Store, store)
+      const logs = path.join(store.folder, "runs")
+      const logged = (made: Made) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const graph = yield* Pipeline.build(pipelineOf(made))
+            const log = yield* makeLog(store.folder, graph)
+            return (yield* ask(run(graph, { onEvent: log }))).run
+          })
+        )
+      const first = yield* logged({ name: "p", value: 1, fails: false })
+      const other = yield* logged({ name: "p", value: 2, fails: false })
+      const pinned = yield* logged({ name: "p", value: 3, fails: false })
+      // All that it has was made by the first.
+      const last = yield* logged({ name: "p", value: 1, fails: false })
+      assert.sameMembers(fs.readdirSync(logs), [first, other, pinned, last])
+      yield* ask(pin(pinned, true))
+      yield* Effect.sleep(3)
+      const young = yield* ask(collect({ keep: 1, grace: 60_000, dryRun: false }))
+      assert.deepStrictEqual(young.garbage, [])
+      const { garbage } = yield* ask(collect({ keep: 1, grace: 0, dryRun: false }))
+      assert.deepStrictEqual(
+        garbage.flatMap(({ kind, name }) => (kind === "log" ? [name] : [])),
+        [other]
+      )
+      assert.sameMembers(fs.readdirSync(logs), [first, pinned, last])
+      // Lineage stays: only what was reported while it ran is gone.
+      const [still] = yield* runsAsOf(store.journal, other)
+      assert.strictEqual(still!.run, other)
+    })
+  )
+
+  it.live("what a stage notes beside its result is kept with it: its trace, and the resume points that it kept", () =>
+    Effect.gen(function* () {
+      const store = yield* open(path.join(yield* newFolder, "store"))
+      const ask = Effect.provideService(Store, store)
+      const { stages } = yield* start(store, { name: "p", value: 1, fails: false })
+      const trace = yield* store.sink.put(Buffer.from("a trace"))
+      const point = yield* store.sink.put(Buffer.from("a resume point"))
+      const stray = yield* store.sink.put(Buffer.from("nobody's"))
+      const record = stageRecord(store.journal, stages[0]!.key)!
+      const artifact = { kind: "json", digest: "d", parts: { json: point }, meta: {} }
+      yield* addStage(store.journal, { ...record, trace, points: [{ step: 1, artifact }] }, [])
+      yield* Effect.sleep(3)
+      yield* ask(collect({ keep: 1, grace: 0, dryRun: false }))
+      assert.deepStrictEqual(
+        [trace, point, stray].map((blob) => store.blobs.has(blob)),
+        [true, true, false]
+      )
     })
   )
 })

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { concat } from "../../operators/concat.ts"
 import { mapRows } from "../../operators/map-rows.ts"
+import { diff } from "../../src/executor/diff.ts"
 import { run } from "../../src/executor/run.ts"
 import { resolve } from "../../src/lineage/ledger.ts"
 import { rowSeen, seenBy, seenOnlyBy } from "../../src/lineage/seen.ts"
@@ -202,6 +203,17 @@ describe("which rows a checkpoint saw", () => {
       const back = yield* ask(Effect.flatMap(Effect.all([model("other"), model("tune")]), ([a, b]) => seenOnlyBy(a, b)))
       // Of words it saw none more; of letters it did.
       assert.deepStrictEqual(rows(back), { letters: "3-5" })
+      const differences = yield* ask(
+        Effect.flatMap(Effect.all([model("tune"), model("other")]), ([a, b]) => diff(a, b))
+      )
+      assert.deepStrictEqual(
+        differences.rows!.map(({ by, other, rows, stage }) => [by, stage, rangesText(rows), other]),
+        [
+          ["a", "words.one", "0", false],
+          ["a", "words.two", "2", false],
+          ["b", "letters", "3-5", false]
+        ]
+      )
       const table = yield* Effect.flip(ask(Effect.flatMap(resolve("letters"), seenBy)))
       assert.strictEqual(table.message, "letters.rows is a table: rows are seen by checkpoints")
     })

@@ -5,6 +5,7 @@
  */
 import type { ArtifactDiff } from "../../executor/diff.ts"
 import type { Made } from "../../lineage/ledger.ts"
+import { countRows, rangesText } from "../../operator/row-ranges.ts"
 import { decimal } from "./quantity.ts"
 import type { View } from "./view.ts"
 import { cut } from "./width.ts"
@@ -13,11 +14,36 @@ const named = ({ artifact, port, stage }: Made): string => `${stage}.${port} ${a
 
 const shown = (value: number | undefined): string => (value === undefined ? "-" : decimal(value))
 
+/** Of each table how many rows only one of the two saw, and which. */
+const seenLines = (seen: ArtifactDiff["rows"], { columns, style }: View): ReadonlyArray<string> => {
+  if (seen === undefined)
+    return ["", style.faint("rows that one saw and the other did not are known no more: their trace is gone")]
+  if (seen.length === 0) return []
+  const rows = seen.map(({ by, other, rows, total, ...table }) => {
+    const of = total === undefined ? "" : ` of ${total}`
+    const note = other ? "  (the other saw none of this table)" : ""
+    return [
+      `only the ${by === "a" ? "first" : "second"}`,
+      named(table),
+      `${countRows(rows)}${of}`,
+      `${rangesText(rows)}${note}`
+    ] as const
+  })
+  const widths = [0, 1, 2].map((i) => Math.max(0, ...rows.map((row) => row[i]!.length)))
+  return [
+    "",
+    style.faint("rows that one saw and the other did not"),
+    ...rows.map(([by, table, count, which]) =>
+      cut(`${by.padEnd(widths[0]!)}  ${table.padEnd(widths[1]!)}  ${count.padStart(widths[2]!)}  ${which}`, columns)
+    )
+  ]
+}
+
 /** Both names, the causes with the stage that has each, and the metrics beside each other. */
 export const diffLines = (
   a: Made,
   b: Made,
-  { causes, metrics, same }: ArtifactDiff,
+  { causes, metrics, rows: seen, same }: ArtifactDiff,
   { columns, style }: View
 ): ReadonlyArray<string> => {
   const head = `${named(a)} -> ${named(b)}`
@@ -36,6 +62,7 @@ export const diffLines = (
     ...(causes.length === 0
       ? [nothing]
       : causes.map(({ message }, i) => cut(`${stages[i]!.padEnd(wide)}  ${message}`, columns))),
+    ...seenLines(seen, { columns, style }),
     ...(rows.length === 0 ? [] : ["", style.faint("metrics")]),
     ...rows.map(([name, ...values]) =>
       cut(
