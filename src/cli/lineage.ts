@@ -6,8 +6,9 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { downstream, LineageError, type LineageNode, resolve, upstream } from "../lineage/ledger.ts"
+import { stageRecord } from "../lineage/records.ts"
 import { statementOf } from "../lineage/statement.ts"
-import { layer as storeLayer } from "../store/store.ts"
+import { Store, layer as storeLayer } from "../store/store.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
 import { descendantLines } from "./render/descendants.ts"
 import { type Diagram, type DiagramFormat, diagramLines } from "./render/diagram.ts"
@@ -38,7 +39,11 @@ export const lineage = Effect.fnUntraced(
         : printLines(descendantLines(made, descendants, view))
     }
     const node = yield* upstream(made)
-    if (format === "in-toto") return yield* printJson(statementOf(node))
+    if (format === "in-toto") {
+      // What an artifact came from is only known where all records are.
+      const record = stageRecord((yield* Store).journal, node.key)!
+      return yield* printJson(statementOf(node, record))
+    }
     if (format !== undefined) return yield* printLines(diagramLines(format, diagramOf(node)))
     yield* input.json ? printJson(flat(node)) : printLines(lineageLines(node, view))
   },

@@ -1,7 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import { diagramLines } from "../../src/cli/render/diagram.ts"
-import type { LineageNode } from "../../src/lineage/ledger.ts"
-import { statementOf } from "../../src/lineage/statement.ts"
 
 const odd = 'a "quoted" <b> \\ [x] #1 `y`'
 const graph = {
@@ -41,57 +39,5 @@ describe("a graph as text", () => {
       text.replaceAll(/#(\d+);/g, (_, code) => String.fromCodePoint(Number(code))),
       odd
     )
-  })
-})
-
-describe("a statement of an artifact", () => {
-  const node = (stage: string, inputs: LineageNode["inputs"], sources: LineageNode["sources"] = []): LineageNode => ({
-    artifact: {
-      kind: "checkpoint",
-      digest: stage.padEnd(64, "0"),
-      parts: { weights: { digest: `${stage}1`.padEnd(64, "0"), bytes: 7 } },
-      meta: {}
-    },
-    key: `key of ${stage}`,
-    stage,
-    port: "out",
-    operator: "train",
-    pipeline: "p",
-    run: "r1",
-    params: { steps: 3 },
-    metrics: { loss: 1.5 },
-    device: "cpu",
-    time: Date.UTC(2026, 0, 1),
-    seconds: 90,
-    sources,
-    inputs
-  })
-
-  it("is an in-toto statement whose subject is its blobs, and whose dependencies are those of its stage", () => {
-    const file = { name: "text.md", digest: "f".repeat(64) }
-    const far = node("far", {})
-    const statement = statementOf(node("near", { base: node("base", { far }) }, [file]))
-    assert.strictEqual(statement._type, "https://in-toto.io/Statement/v1")
-    assert.strictEqual(statement.predicateType, "https://slsa.dev/provenance/v1")
-    assert.deepStrictEqual(
-      statement.subject.map(({ digest, name }) => [name, digest.sha256]),
-      [["near.out/weights", "near1".padEnd(64, "0")]]
-    )
-    const { buildDefinition, runDetails } = statement.predicate
-    assert.deepStrictEqual(
-      buildDefinition.resolvedDependencies.map(({ digest, name }) => [name, digest.sha256]),
-      [
-        ["base.out/weights", "base1".padEnd(64, "0")],
-        ["text.md", file.digest]
-      ]
-    )
-    assert.deepStrictEqual(buildDefinition.externalParameters.params, { steps: 3 })
-    assert.deepStrictEqual(runDetails.metadata, {
-      invocationId: "r1",
-      startedOn: "2026-01-01T00:00:00.000Z",
-      finishedOn: "2026-01-01T00:01:30.000Z"
-    })
-    const content = runDetails.byproducts[0]!.content
-    assert.deepStrictEqual(JSON.parse(Buffer.from(content, "base64").toString()), { loss: 1.5 })
   })
 })

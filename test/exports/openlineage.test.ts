@@ -1,63 +1,20 @@
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
-import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
-import * as Scope from "effect/Scope"
-import { run } from "../../src/executor/run.ts"
-import * as RunLog from "../../src/executor/run-log.ts"
 import { eventsOf } from "../../src/exports/openlineage.ts"
 import { RunEvent } from "../../src/exports/openlineage-event.ts"
 import { historyOf } from "../../src/lineage/history.ts"
 import { stageRecord } from "../../src/lineage/records.ts"
 import { logFolder } from "../../src/lineage/run-log.ts"
-import * as Pipeline from "../../src/pipeline/pipeline.ts"
-import { open, Store } from "../../src/store/store.ts"
-import { newFolder } from "../store/folder.ts"
-import { measuring } from "./pipeline.ts"
+import { Store } from "../../src/store/store.ts"
+import { workshop } from "./workshop.ts"
 
 const decode = Schema.decodeUnknownSync(RunEvent, { onExcessProperty: "error" })
-
-/** A store, and runs in it as the command line does them; `events` are those of the newest run, as they are written. */
-const workshop = Effect.gen(function* () {
-  const folder = yield* newFolder
-  const file = path.join(folder, "texts.txt")
-  fs.writeFileSync(file, " one\ntwo \nthree")
-  const store = yield* open(path.join(folder, "store"))
-  const start = Effect.fnUntraced(
-    function* (settings: Record<string, string>, onMeasure?: Effect.Effect<unknown>) {
-      const all = Object.entries({ file, ...settings }).map(([path, value]) => ({ path, value }))
-      const graph = yield* Pipeline.build(measuring, all)
-      const scope = yield* Scope.make()
-      const log = yield* RunLog.make(store.folder, graph).pipe(Effect.provideService(Scope.Scope, scope))
-      const running = run(graph, {
-        onEvent: (event) =>
-          Effect.andThen(
-            log(event),
-            event._tag === "StageProgress" && onMeasure !== undefined ? onMeasure : Effect.void
-          )
-      })
-      return yield* running.pipe(Effect.onExit(() => Scope.close(scope, Exit.void)))
-    },
-    Effect.provideService(Store, store)
-  )
-  const events = Effect.gen(function* () {
-    const history = yield* historyOf()
-    const make = eventsOf({
-      ...history.run,
-      store: store.folder,
-      version: "9.9.9",
-      record: (key) => stageRecord(store.journal, key)
-    })
-    return history.entries.flatMap(make)
-  }).pipe(Effect.provideService(Store, store))
-  return { store, start, events }
-})
 
 type Event = typeof RunEvent.Type
 
@@ -71,27 +28,38 @@ const outputOf = (events: ReadonlyArray<Event>, stage: string) => of(events, sta
 
 /** A Python that has OpenLineage's own client, whose classes are made from the specification's JSON schemas. */
 const python = process.env["PTMFLOW_OPENLINEAGE_PYTHON"]
+if (python === undefined) {
+  console.log("not compared with OpenLineage's own classes: PTMFLOW_OPENLINEAGE_PYTHON names no Python that has them")
+}
 
 /** Whether OpenLineage takes events; `test/exports/openlineage-check.py` says what it compares. */
 const checkWithTheirs = (events: ReadonlyArray<Event>): void => {
-  if (python === undefined) {
-    console.log(
-      "not compared with OpenLineage's own classes: PTMFLOW_OPENLINEAGE_PYTHON names no Python that has openlineage-python"
-    )
-    return
-  }
+  if (python === undefined) return
   const script = fileURLToPath(new URL("openlineage-check.py", import.meta.url))
   const input = events.map((event) => JSON.stringify(event)).join("\n")
   const { status, stderr, stdout } = spawnSync(python, [script], { input, encoding: "utf8" })
   assert.strictEqual(status, 0, `${stdout}${stderr}`)
 }
 
+/** The events of the newest run, as they are written. */
+const eventsIn = (store: Store["Service"]) =>
+  Effect.gen(function* () {
+    const history = yield* historyOf()
+    const make = eventsOf({
+      ...history.run,
+      store: store.folder,
+      version: "9.9.9",
+      record: (key) => stageRecord(store.journal, key)
+    })
+    return history.entries.flatMap(make)
+  }).pipe(Effect.provideService(Store, store))
+
 describe("a run as OpenLineage events", () => {
   it.live("has a start and an end of every stage, in the run of the pipeline, with what it took and made", () =>
     Effect.gen(function* () {
-      const { events, start } = yield* workshop
+      const { start, store } = yield* workshop
       const report = yield* start({})
-      const all = yield* events
+      const all = yield* eventsIn(store)
       for (const event of all) assert.deepStrictEqual(decode(JSON.parse(JSON.stringify(event))), event)
       checkWithTheirs(all)
       assert.deepStrictEqual(told(all), [
@@ -137,9 +105,9 @@ describe("a run as OpenLineage events", () => {
 
   it.live("says which columns a column comes from: what the operator declares, else all that it takes", () =>
     Effect.gen(function* () {
-      const { events, start } = yield* workshop
+      const { start, store } = yield* workshop
       yield* start({})
-      const all = yield* events
+      const all = yield* eventsIn(store)
       const from = (dataset: string, field: string, subtype?: string) => ({
         namespace: "ptmflow",
         name: `measuring.${dataset}`,
@@ -166,11 +134,11 @@ describe("a run as OpenLineage events", () => {
     "of reused stages has the same outputs, and says where they were made; without a log it has all but the reports",
     () =>
       Effect.gen(function* () {
-        const { events, start, store } = yield* workshop
+        const { start, store } = yield* workshop
         const first = yield* start({})
-        const made = yield* events
+        const made = yield* eventsIn(store)
         yield* start({})
-        const reused = yield* events
+        const reused = yield* eventsIn(store)
         checkWithTheirs(reused)
         assert.deepStrictEqual(told(reused), told(made))
         for (const stage of ["texts", "tidy", "measure", "count"]) {
@@ -179,7 +147,7 @@ describe("a run as OpenLineage events", () => {
           assert.deepStrictEqual([facets.ptmflow.status, facets.ptmflow.madeIn], ["reused", first.run])
         }
         fs.rmSync(logFolder(store.folder), { recursive: true })
-        const without = yield* events
+        const without = yield* eventsIn(store)
         checkWithTheirs(without)
         assert.deepStrictEqual(told(without), told(reused))
         const outputs = (all: ReadonlyArray<Event>) => all.map(({ outputs, run }) => [run.runId, outputs])
@@ -189,9 +157,9 @@ describe("a run as OpenLineage events", () => {
 
   it.live("of a failed run has a failure with its message, and aborts what needed it", () =>
     Effect.gen(function* () {
-      const { events, start } = yield* workshop
+      const { start, store } = yield* workshop
       yield* Effect.flip(start({ fails: "true" }))
-      const all = yield* events
+      const all = yield* eventsIn(store)
       checkWithTheirs(all)
       assert.deepStrictEqual(told(all).slice(-5), [
         "measuring.measure: START",
@@ -212,12 +180,12 @@ describe("a run as OpenLineage events", () => {
 
   it.live("of an interrupted run aborts what ran", () =>
     Effect.gen(function* () {
-      const { events, start } = yield* workshop
+      const { start, store } = yield* workshop
       const reached = yield* Deferred.make<void>()
       const fiber = yield* Effect.forkChild(start({ waits: "true" }, Deferred.succeed(reached, undefined)))
       yield* Deferred.await(reached)
       yield* Fiber.interrupt(fiber)
-      const all = yield* events
+      const all = yield* eventsIn(store)
       checkWithTheirs(all)
       assert.deepStrictEqual(told(all).slice(-3), [
         "measuring.measure: START",
