@@ -7,33 +7,57 @@ import { outside } from "./resolve.mjs"
 const urlOf = (file) => pathToFileURL(file).href
 const exactly = (texts) => new RegExp(`^(?:${texts.map((text) => RegExp.escape(text)).join("|")})$`)
 
-/** The modules that the entries import statically, of ptmflow's folder and of effect's, and what those import otherwise. */
-const graphOf = async (built, { effect, entries, own, root }) => {
-  const inside = (file) => [own, effect].some((folder) => file.startsWith(folder))
-  const { inputs } = (await built({ entryPoints: entries, splitting: true })).metafile
-  const modules = new Set(entries)
-  const others = []
-  for (const file of modules) {
-    for (const { external, kind, original, path: target } of inputs[path.relative(root, file)].imports) {
-      if (target.startsWith("node:")) continue
-      const found = path.join(root, target)
-      const outer = external === true || !inside(found)
-      const name = original ?? target
-      if (!outer && kind === "import-statement") modules.add(found)
-      else others.push({ file, name, to: outer ? outside.put(urlOf(file), name) : urlOf(found) })
+/**
+ * For each group of entries the modules that they import statically, of the folders, that no group before has; `earlier` is what they import of those, and
+ * `others` what they import otherwise, or from elsewhere.
+ */
+const groupsOf = (inputs, { folders, groups, root }) => {
+  const inside = (file) => folders.some((folder) => file.startsWith(folder))
+  const taken = new Set()
+  return groups.map((entries) => {
+    const modules = new Set(entries)
+    const earlier = []
+    const others = []
+    for (const file of modules) {
+      for (const { external, kind, original, path: target } of inputs[path.relative(root, file)].imports) {
+        if (target.startsWith("node:")) continue
+        const found = path.join(root, target)
+        const outer = external === true || !inside(found)
+        const name = original ?? target
+        if (outer) others.push({ file, name, to: outside.put(urlOf(file), name) })
+        else if (kind !== "import-statement") others.push({ file, name, to: urlOf(found) })
+        else if (taken.has(found)) earlier.push({ file, name, module: found })
+        else modules.add(found)
+      }
     }
-  }
-  return { modules: [...modules], others }
+    for (const file of modules) taken.add(file)
+    return { modules: [...modules], earlier, others }
+  })
 }
 
-/** Imports that stay as they are, with names that mean the same in another folder, and `import.meta` of the module where it was. */
-const keep = ({ modules, others }) => ({
+/**
+ * Imports that stay as they are, with names that mean the same in another folder; modules of earlier bundles, as `passOn` says; and `import.meta` of the
+ * module where it was.
+ */
+const keep = ({ earlier, modules, others }, passOn) => ({
   name: "keep",
   setup: ({ onLoad, onResolve }) => {
-    onResolve({ filter: exactly(others.map(({ name }) => name)) }, ({ importer, path: name }) => {
-      const other = others.find((each) => each.file === importer && each.name === name)
-      return other === undefined ? undefined : { path: other.to, external: true }
+    const namesOf = (imports) => exactly([...new Set(imports.map(({ name }) => name))])
+    const finder = (imports) => {
+      const found = new Map(imports.map((each) => [`${each.file}\n${each.name}`, each]))
+      return ({ importer, path: name }) => found.get(`${importer}\n${name}`)
+    }
+    const [other, known] = [finder(others), finder(earlier)]
+    onResolve({ filter: namesOf(others) }, (asked) => {
+      const found = other(asked)
+      return found === undefined ? undefined : { path: found.to, external: true }
     })
+    onResolve({ filter: namesOf(earlier) }, (asked) => {
+      const found = known(asked)
+      return found === undefined ? undefined : { path: found.module, namespace: "earlier" }
+    })
+    onResolve({ filter: /./, namespace: "earlier" }, ({ path: name }) => ({ path: name, external: true }))
+    onLoad({ filter: /./, namespace: "earlier" }, ({ path: file }) => ({ contents: passOn(file) }))
     // Node makes what an import of its own modules needs anew in each process, and for that runs what is meant to run late.
     onResolve({ filter: /^node:/ }, ({ path: name }) => ({ path: name, namespace: "node" }))
     onLoad({ filter: /./, namespace: "node" }, ({ path: name }) => ({
@@ -55,19 +79,27 @@ const keep = ({ modules, others }) => ({
   }
 })
 
+/** Text that binds what a module exports, from the function that a bundle has for it. */
+const passing = (exported, at, from) => {
+  const names = exported.map((_, index) => `_${index}`)
+  const passed = exported.map((name, index) => `_${index} as ${name}`)
+  return `import { parts } from ${JSON.stringify(from)}\nconst [${names}] = parts[${at}]()\nexport { ${passed} }\n`
+}
+
 /**
- * What the entries import statically of their own folder and of effect's; everything else is imported when it runs. `modules` are the files in it.
+ * A bundle for each group of entries: what they import statically of ptmflow's own folder, of effect and of the packages, and no group before has.
+ * Everything else is imported when it runs. `modules` are the files that are in them.
  *
- * `text` is the bundle, and `shims` has for each module the text of one that passes on, from `all.mjs` beside it, what that exports. To export it all
- * by name would cost each start as much as the rest of loading does: the bundle has a function for each module, which gives what is asked for.
+ * `files` are the bundles, and for each module, by its place in `modules`, one that passes on what it exports. To export it all by name would cost each
+ * start as much as the rest of loading does: a bundle has a function for each module, which gives what is asked for.
  */
-export const bundle = async ({ effect, entries, own }) => {
+export const bundle = async ({ groups, own, packages }) => {
   const { build } = await import("esbuild")
   const { root } = path.parse(own)
   const built = (options) =>
     build({
       absWorkingDir: root,
-      alias: { effect: effect.slice(0, -1) },
+      alias: Object.fromEntries(Object.entries(packages).map(([name, folder]) => [name, folder.slice(0, -1)])),
       bundle: true,
       format: "esm",
       logLevel: "silent",
@@ -81,19 +113,30 @@ export const bundle = async ({ effect, entries, own }) => {
       write: false,
       ...options
     })
-  const { modules, others } = await graphOf(built, { effect, entries, own, root })
+  const { metafile } = await built({ entryPoints: groups.flat(), splitting: true })
+  const found = groupsOf(metafile.inputs, { folders: [own, ...Object.values(packages)], groups, root })
+  const modules = found.flatMap((group) => group.modules)
   const exported = await Promise.all(modules.map(async (file) => Object.keys(await import(urlOf(file)))))
-  const imports = modules.map((file, index) => {
-    const names = exported[index].map((name) => `${name} as ${name}_${index}`)
-    return `import { ${names.join(", ")} } from ${JSON.stringify(file)}`
-  })
-  const parts = exported.map((names, index) => `() => [${names.map((name) => `${name}_${index}`).join(", ")}]`)
-  const contents = `${imports.join("\n")}\nexport const parts = [${parts.join(",\n")}]`
-  const { outputFiles } = await built({ plugins: [keep({ modules, others })], stdin: { contents, resolveDir: root } })
-  const shims = exported.map((names, index) => {
-    const own = names.map((_, at) => `_${at}`)
-    const passed = names.map((name, at) => `${own[at]} as ${name}`)
-    return `import { parts } from "./all.mjs"\nconst [${own.join(", ")}] = parts[${index}]()\nexport { ${passed.join(", ")} }\n`
-  })
-  return { modules, shims, text: outputFiles[0].text }
+  const bundleOf = new Map(
+    found.flatMap((group, index) => group.modules.map((file) => [file, `./bundle-${index}.mjs`]))
+  )
+  const passOn = (file) => {
+    const from = bundleOf.get(file)
+    const group = found.find((each) => each.modules.includes(file))
+    return passing(exported[modules.indexOf(file)], group.modules.indexOf(file), from)
+  }
+  const files = new Map(modules.map((file, index) => [`${index}.mjs`, passOn(file)]))
+  for (const [index, group] of found.entries()) {
+    const imports = group.modules.map((file, at) => {
+      const names = exported[modules.indexOf(file)].map((name) => `${name} as ${name}_${at}`)
+      return `import { ${names} } from ${JSON.stringify(file)}`
+    })
+    const parts = group.modules.map(
+      (file, at) => `() => [${exported[modules.indexOf(file)].map((name) => `${name}_${at}`)}]`
+    )
+    const contents = `${imports.join("\n")}\nexport const parts = [${parts}]`
+    const { outputFiles } = await built({ plugins: [keep(group, passOn)], stdin: { contents, resolveDir: root } })
+    files.set(`bundle-${index}.mjs`, outputFiles[0].text)
+  }
+  return { modules, files }
 }

@@ -1,11 +1,12 @@
 /**
- * One file with the modules of ptmflow and effect that `run` and `plan` need where nothing changed: Node loads it in half of the time that some 230
- * modules take. It is made when it is first needed, and again when one of them changed, and lies in the cache beside a note of what they were.
+ * Two files with the modules of ptmflow, of effect and of its services for Node that commands need: one for `run` and `plan` where nothing changed, one for
+ * the parser of all commands and the questions. Node loads them in half of the time that some 350 modules take. They are made when they are first
+ * needed, and again when one of the modules changed, and lie in the cache beside a note of what those were.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { homedir } from "node:os"
 import path from "node:path"
-import { pathToFileURL } from "node:url"
+import { fileURLToPath, pathToFileURL } from "node:url"
 
 const day = 24 * 60 * 60 * 1000
 
@@ -26,7 +27,7 @@ const stampOf = (file) => {
 const current = (folder, { effect, own }) => {
   try {
     const note = JSON.parse(readFileSync(path.join(folder, "note.json"), "utf8"))
-    if (note.own !== own || note.effect !== effect) return undefined
+    if (note.own !== own || note.packages.effect !== effect) return undefined
     if (note.modules.some(([file, stamp]) => stampOf(file) !== stamp)) return undefined
     const at = pathToFileURL(path.join(folder, note.name)).href
     return new Map(note.modules.map(([file], index) => [pathToFileURL(file).href, `${at}/${index}.mjs`]))
@@ -35,22 +36,35 @@ const current = (folder, { effect, own }) => {
   }
 }
 
-/** Makes the bundle, and removes those that were replaced a day ago and more: a process may still load from one that just was. */
-const make = async (folder, what) => {
+/** The folders of packages whose modules are bundled with ptmflow's. */
+const packagesOf = (effect) => {
+  const packages = { effect }
+  for (const name of ["@effect/platform-node", "@effect/platform-node-shared"]) {
+    try {
+      packages[name] = fileURLToPath(new URL(".", import.meta.resolve(`${name}/NodeFileSystem`)))
+    } catch {
+      // Where it lies inside of another package its modules are loaded one by one.
+    }
+  }
+  return packages
+}
+
+/** Makes the bundles, and removes those that were replaced a day ago and more: a process may still load from one that just was. */
+const make = async (folder, { effect, groups, own }) => {
   const began = Date.now()
-  const name = `bundle-${began}-${process.pid}`
-  const temporary = path.join(folder, `making-${name}`)
+  const name = `made-${began}-${process.pid}`
+  const temporary = path.join(folder, `making-${process.pid}`)
   try {
     mkdirSync(temporary, { recursive: true })
     const { bundle } = await import("./bundle.mjs")
-    const { modules, shims, text } = await bundle(what)
-    // A file that changes meanwhile may be in the bundle as it was before.
+    const packages = packagesOf(effect)
+    const { files, modules } = await bundle({ groups, own, packages })
+    // A file that changes meanwhile may be in a bundle as it was before.
     if (modules.some((file) => statSync(file).mtimeMs >= began)) return
     const stamped = modules.map((file) => [file, stampOf(file)])
     mkdirSync(path.join(temporary, name))
-    writeFileSync(path.join(temporary, name, "all.mjs"), text)
-    for (const [index, shim] of shims.entries()) writeFileSync(path.join(temporary, name, `${index}.mjs`), shim)
-    writeFileSync(path.join(temporary, "note.json"), JSON.stringify({ ...what, name, modules: stamped }))
+    for (const [file, text] of files) writeFileSync(path.join(temporary, name, file), text)
+    writeFileSync(path.join(temporary, "note.json"), JSON.stringify({ own, packages, name, modules: stamped }))
     renameSync(path.join(temporary, name), path.join(folder, name))
     renameSync(path.join(temporary, "note.json"), path.join(folder, "note.json"))
     for (const each of readdirSync(folder)) {
@@ -63,10 +77,10 @@ const make = async (folder, what) => {
 }
 
 /**
- * Modules that pass on what the bundle has, by the URL of the module that they stand for. Empty in a process that has to make the bundle, as it loads
- * the modules for that, and where it cannot be made or kept: then that costs time only.
+ * Modules that pass on what the bundles have, by the URL of the module that they stand for. Empty in a process that has to make them, as it loads the
+ * modules for that, and where they cannot be made or kept: then that costs time only.
  *
- * `own` is the folder of ptmflow's modules, `effect` that of effect's, and the bundle is of what the `entries` import.
+ * `own` is the folder of ptmflow's modules, `effect` that of effect's, and there is a bundle of what each of the `groups` of files imports.
  */
 export const bundled = async (what) => {
   const folder = folderOf(what.own)

@@ -50,14 +50,22 @@ const relaunch = async () => {
   child.on("exit", (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))
 }
 
+/** Modules that are loaded at once: for runs and plans in which nothing changed, and for the parser of commands and questions. */
+const groups = [
+  ["main", "run", "plan"],
+  ["parse", "diff", "lineage", "show", "status", "why"]
+]
+
 /** Where effect is not as this version of ptmflow knows it, or the stack of an error is to name files, modules are loaded as Node does. */
-const loadQuickly = async (own, entries) => {
+const loadQuickly = async (own, fileOf) => {
   const [, effect] = /^(.*\/dist\/)Effect\.js$/.exec(import.meta.resolve("effect/Effect")) ?? []
   if (effect === undefined || module.registerHooks === undefined) return
-  const folders = { effect: fileURLToPath(effect), own: fileURLToPath(own[0]) }
-  const debug = process.argv.includes("--debug")
-  const modules = debug ? new Map() : await bundled({ ...folders, entries: entries.map((url) => fileURLToPath(url)) })
-  resolveQuickly({ bundled: modules, effect, own })
+  const what = {
+    effect: fileURLToPath(effect),
+    groups: groups.map((names) => names.map((name) => fileURLToPath(fileOf(name)))),
+    own: fileURLToPath(own[0])
+  }
+  resolveQuickly({ bundled: process.argv.includes("--debug") ? new Map() : await bundled(what), effect, own })
 }
 
 const start = async () => {
@@ -69,10 +77,7 @@ const start = async () => {
   const at = (file) => new URL(`../${file}`, import.meta.url).href
   const source = existsSync(new URL("../src/cli/main.ts", import.meta.url))
   const command = (name) => at(source ? `src/cli/${name}.ts` : `dist/src/cli/${name}.js`)
-  await loadQuickly(
-    source ? [at("src/"), at("operators/")] : [at("dist/src/"), at("dist/operators/")],
-    ["main", "run", "plan"].map(command)
-  )
+  await loadQuickly(source ? [at("src/"), at("operators/")] : [at("dist/src/"), at("dist/operators/")], command)
   const { main } = await import(command("main"))
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
   main(process.argv.slice(2), version)

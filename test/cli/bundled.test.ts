@@ -1,14 +1,14 @@
 /** The bundle that the command line starts from: what is in it, when it is made, and that no module is there twice. */
 import * as fs from "node:fs"
 import * as path from "node:path"
-import { pathToFileURL } from "node:url"
+import { fileURLToPath, pathToFileURL } from "node:url"
 import { afterEach, assert, beforeEach, describe, it } from "@effect/vitest"
 import { bin, counting, Folder } from "./command-line.ts"
 
 interface What {
   readonly own: string
   readonly effect: string
-  readonly entries: ReadonlyArray<string>
+  readonly groups: ReadonlyArray<ReadonlyArray<string>>
 }
 
 const { bundled } = (await import(pathToFileURL(path.join(path.dirname(bin), "bundled.mjs")).href)) as {
@@ -49,6 +49,11 @@ describe("a bundle", () => {
         export const place = import.meta.url
         export const of = path.join("a", "b")
         export { shared, two }`,
+      [`${own}second.mjs`]: `import * as first from "./entry.mjs"
+        import count from "effect/Count"
+        import { third } from "./part/third.mjs"
+        export const sum = first.two + count + third`,
+      [`${own}part/third.mjs`]: 'import { two } from "./two.mjs"\nexport const third = two + 1\nexport { two }',
       [`${own}part/two.mjs`]: 'import { count } from "effect/Count"\nexport const two = count + 1',
       [`${own}part/late.mjs`]: "export const late = 1",
       [`${effect}Count.js`]: "export const count = 1\nexport default count",
@@ -58,7 +63,7 @@ describe("a bundle", () => {
     for (const [file, text] of Object.entries(files)) write(file, text)
     fs.mkdirSync(path.join(own, "node_modules"))
     fs.symlinkSync(path.dirname(effect), path.join(own, "node_modules/effect"))
-    return { what: { own, effect, entries: [`${own}entry.mjs`] }, own, effect }
+    return { what: { own, effect, groups: [[`${own}entry.mjs`], [`${own}second.mjs`]] }, own, effect }
   }
 
   it("is made once, has what is imported statically, and passes it on", async () => {
@@ -67,7 +72,9 @@ describe("a bundle", () => {
     const modules = await bundled(what)
     assert.deepStrictEqual(
       [...modules.keys()].toSorted(),
-      [`${effect}Count.js`, `${own}entry.mjs`, `${own}part/two.mjs`].map(url).toSorted()
+      [`${effect}Count.js`, ...["entry", "second", "part/two", "part/third"].map((name) => `${own}${name}.mjs`)]
+        .map(url)
+        .toSorted()
     )
     const entry = await import(modules.get(url(`${own}entry.mjs`))!)
     const original = await import(url(`${own}entry.mjs`))
@@ -78,6 +85,14 @@ describe("a bundle", () => {
     const two = await import(modules.get(url(`${own}part/two.mjs`))!)
     assert.strictEqual(two.two, entry.two)
     assert.strictEqual((await import(modules.get(url(`${effect}Count.js`))!)).default, 1)
+    const second = await import(modules.get(url(`${own}second.mjs`))!)
+    assert.strictEqual(second.sum, 2 + 1 + 3)
+    // What the second has of the first is the same, and nothing is bundled twice.
+    const made = path.dirname(fileURLToPath(modules.get(url(`${own}entry.mjs`))!))
+    assert.deepStrictEqual(
+      [0, 1].map((index) => fs.readFileSync(path.join(made, `bundle-${index}.mjs`), "utf8").includes("part/late.mjs")),
+      [true, false]
+    )
   })
 
   it("is made again when one of its modules changed, and only then", async () => {
@@ -136,11 +151,11 @@ describe("the command line", () => {
         modules.filter((each) => inside.has(each)),
         []
       )
-      assert.strictEqual(
-        modules.filter((each) => each === url(path.join(start, place!, note.name, "all.mjs"))).length,
-        1
+      assert.deepStrictEqual(
+        modules.flatMap((each) => /\/(bundle-\d)\.mjs$/.exec(each)?.[1] ?? []),
+        /run|plan/.test(args[0]!) ? ["bundle-0"] : ["bundle-0", "bundle-1"]
       )
-      assert.isAbove(inside.size, 150)
+      assert.isAbove(inside.size, 250)
     }
   })
 })
