@@ -4,6 +4,7 @@ import * as tf from "@tensorflow/tfjs-core"
 import "@tensorflow/tfjs-backend-cpu"
 import * as fc from "fast-check"
 import { make } from "../../src/device/tfjs/memory.ts"
+import { plain } from "../../src/device/tfjs/moves.ts"
 
 const elements = 24
 const range = fc.tuple(fc.nat(elements - 1), fc.integer({ min: 1, max: 10 })).map(([from, count]) => {
@@ -22,7 +23,7 @@ describe("a memory made of tensors", () => {
     await fc.assert(
       fc.asyncProperty(fc.array(operation, { maxLength: 40 }), async (operations) => {
         const before = tf.memory().numTensors
-        const memory = make(tf, 4 * elements)
+        const memory = make(tf, plain(tf).part, 4 * elements)
         const model = new Float32Array(elements)
         let fresh = 1
         for (const { count, from, kind } of operations) {

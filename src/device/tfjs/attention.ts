@@ -5,13 +5,10 @@
  */
 import type { Tensor, Tensor2D, Tensor3D } from "@tensorflow/tfjs-core"
 import type { Call } from "./call.ts"
-import { multiplyEach } from "./product.ts"
+import { hidden, multiplyEach } from "./product.ts"
 
 /** Elements of scores that exist at once. */
 const scoreElements = 4 * 1024 * 1024
-
-/** What is added to the score of a key that must not be seen: far below any score, and no infinity, whose difference from itself is no number. */
-const hidden = -1e30
 
 type Sizes = Call<"attention">["integers"]
 
@@ -35,7 +32,7 @@ const split = (
 ): Tensor3D => {
   const { tf } = call
   const { headWidth, keyHeads, length } = call.integers
-  const part = tf.slice2d(x, [from * length, column], [count * length, heads * headWidth])
+  const part = call.backend.moves.window(x, from * length, column, count * length, heads * headWidth)
   const turned = tf.transpose(tf.reshape(part, [count, length, heads, headWidth]), [0, 2, 1, 3])
   return tf.reshape(turned, [count * keyHeads, (heads / keyHeads) * length, headWidth])
 }
@@ -117,14 +114,18 @@ export const attentionGradient = (call: Call<"attentionGradient">): void => {
   const qkv = call.get("qkv")([rows, rowWidth(call.integers)])
   const out = call.get("out")([rows, heads * headWidth])
   const dOut = call.get("dOut")([rows, heads * headWidth])
-  const logSumExp = call.get("logSumExp")([batch, heads, length])
+  const logSumExp = call.get("logSumExp")([batch, heads * length])
   const [keys, values] = [heads * headWidth, (heads + keyHeads) * headWidth]
   const [dQkv] = inGroups(forward, (from, count) => {
     const part = (x: Tensor2D, column: number, of: number) => split(forward, x, from, count, column, of)
     const [q, k, v] = [part(qkv, 0, heads), part(qkv, keys, keyHeads), part(qkv, values, keyHeads)]
     const [o, dO] = [part(out, 0, heads), part(dOut, 0, heads)]
     const scores = scoresOf(forward, q, k, from, count)
-    const sums = tf.reshape(tf.slice3d(logSumExp, [from, 0, 0], [count, heads, length]), [o.shape[0], o.shape[1], 1])
+    const sums = tf.reshape(call.backend.moves.window(logSumExp, from, 0, count, heads * length), [
+      o.shape[0],
+      o.shape[1],
+      1
+    ])
     const weights = tf.exp(tf.sub(scores, sums)) as Tensor3D
     const dV = multiplyEach(call.backend, weights, dO, true)
     const dWeights = multiplyEach(call.backend, dO, v, false, true)

@@ -9,6 +9,7 @@ import nodeUtil from "node:util"
 import type { Tensor } from "@tensorflow/tfjs-core"
 import { DeviceError } from "../device.ts"
 import type { Tf } from "./memory.ts"
+import { type Moves, onHeap, plain } from "./moves.ts"
 
 /** The backends, best first: TensorFlow's library on a GPU, WebGPU, WebAssembly, plain JavaScript. */
 export const backendNames = ["node-gpu", "webgpu", "wasm", "js"] as const
@@ -19,6 +20,7 @@ export interface Backend {
   readonly tf: Tf
   /** Products of matrices that lie transposed or in batches are slow: XNNPACK, which WASM has, takes neither. */
   readonly plainProducts: boolean
+  readonly moves: Moves
   /** Makes it the one that TensorFlow.js uses: there is one at a time in a process. */
   readonly activate: () => void
   /** A tensor that does not change, kept while few others were asked for since. */
@@ -289,6 +291,7 @@ export const using = ({ name, tf }: Started): Backend & { readonly free: () => v
   return {
     tf,
     plainProducts: name === "wasm",
+    moves: name === "wasm" ? onHeap(tf) : plain(tf),
     activate,
     constant: (key, make) => {
       const found = constants.get(key) ?? tf.keep(make())

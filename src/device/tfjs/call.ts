@@ -125,7 +125,7 @@ export const bind = (backend: Backend, launch: AnyLaunch, memories: ReadonlyArra
       const made = (reals: Tensor1D): Tensor2D => {
         const matrix = tf.reshape(reals, [...shape]) as Tensor2D
         const exact = precision === Precision.bf16 ? rounded(tf, matrix) : matrix
-        return turn ? tf.transpose(exact) : exact
+        return turn ? backend.moves.transpose(exact) : exact
       }
       const variant = `${shape.join("x")}${turn ? " turned" : ""}${precision === Precision.bf16 ? " bf16" : ""}`
       const matrix =

@@ -8,7 +8,7 @@ import type { Tensor, Tensor2D, Tensor3D } from "@tensorflow/tfjs-core"
 import { cacheBlock } from "../kernel.ts"
 import { type Call, checkRange, OutOfRange } from "./call.ts"
 import type { Tf } from "./memory.ts"
-import { multiplyEach } from "./product.ts"
+import { hidden, multiplyEach } from "./product.ts"
 
 /** A table with some rows in the place of others. */
 const withRows = (tf: Tf, table: Tensor2D, rows: Tensor2D, places: Int32Array): Tensor =>
@@ -27,12 +27,13 @@ export const cacheWrite = (call: Call<"cacheWrite">): void => {
   const count = members.length
   const blocks = Math.ceil(capacity / cacheBlock)
   const padded = blocks * cacheBlock
-  const qkv = call.get("qkv")([batch, length, (heads + 2 * keyHeads) * headWidth])
-  const written = tf.gather(qkv, tf.tensor1d(members, "int32"))
+  const { rows: rowsOf, window } = call.backend.moves
+  const rowWidth = (heads + 2 * keyHeads) * headWidth
+  const written = tf.reshape(rowsOf(call.get("qkv")([batch, length * rowWidth]), members), [count * length, rowWidth])
   /** [count, keyHeads, length, headWidth] */
   const split = (column: number) =>
     tf.transpose(
-      tf.reshape(tf.slice(written, [0, 0, column], [count, length, keyHeads * headWidth]), [
+      tf.reshape(window(written as Tensor2D, 0, column, count * length, keyHeads * headWidth), [
         count,
         length,
         keyHeads,
@@ -47,7 +48,7 @@ export const cacheWrite = (call: Call<"cacheWrite">): void => {
       : tf.concat([fresh, tf.slice(old, [0, 0, length, 0], [count, keyHeads, positions - length, headWidth])], 2)
   const slotRows = (name: "keys" | "values", size: number) => {
     const table = call.get(name)([slots, size])
-    return { table, old: tf.gather(table, tf.tensor1d(to, "int32")) }
+    return { table, old: rowsOf(table, to) }
   }
   const [keyRow, valueRow] = [keyHeads * padded * headWidth, keyHeads * capacity * headWidth]
 
@@ -65,6 +66,7 @@ export const cacheWrite = (call: Call<"cacheWrite">): void => {
 
 export const decodeAttention = (call: Call<"decodeAttention">): void => {
   const { tf } = call
+  const { rows: rowsOf, window } = call.backend.moves
   const { batch, capacity, headWidth, heads, keyHeads } = call.integers
   const positions = call.integersOf("positions")
   checkRange(positions, capacity)
@@ -73,58 +75,49 @@ export const decodeAttention = (call: Call<"decodeAttention">): void => {
   const blocks = Math.ceil(capacity / cacheBlock)
   const padded = blocks * cacheBlock
   const qkv = call.get("qkv")([batch, (heads + 2 * keyHeads) * headWidth])
-  const part = (column: number, of: number) => tf.slice2d(qkv, [0, column * headWidth], [batch, of * headWidth])
-  const q = tf.reshape(tf.mul(part(0, heads), 1 / Math.sqrt(headWidth)), [rows, group, headWidth]) as Tensor3D
+  const part = (column: number, of: number) => window(qkv, 0, column * headWidth, batch, of * headWidth)
+  const q = tf.mul(part(0, heads), 1 / Math.sqrt(headWidth))
   const newKeys = tf.reshape(part(heads, keyHeads), [rows, headWidth, 1])
   const newValues = tf.reshape(part(heads + keyHeads, keyHeads), [rows, headWidth]) as Tensor2D
-  const perRow = <A>(of: (position: number) => A) =>
-    Array.from({ length: rows }, (_, row) => of(positions[Math.floor(row / keyHeads)]!))
+  const perRow = (of: (position: number, row: number) => number) =>
+    Int32Array.from({ length: rows }, (_, row) => of(positions[Math.floor(row / keyHeads)]!, row))
 
   const oldValues = call.get("values")([rows * capacity, headWidth])
-  const valuePlaces = Int32Array.from(
-    perRow((position) => position),
-    (position, row) => row * capacity + position
-  )
+  const valuePlaces = perRow((position, row) => row * capacity + position)
   const values = withRows(tf, oldValues, newValues, valuePlaces)
   call.set("values", values)
 
   // A key is a column of its block, so the blocks are taken out, changed and put back.
   const oldKeys = call.get("keys")([rows * blocks, headWidth * cacheBlock])
-  const keyPlaces = Int32Array.from(
-    perRow((position) => Math.floor(position / cacheBlock)),
-    (block, row) => row * blocks + block
+  const keyPlaces = perRow((position, row) => row * blocks + Math.floor(position / cacheBlock))
+  const block = tf.reshape(rowsOf(oldKeys, keyPlaces), [rows, headWidth, cacheBlock])
+  const columns = tf.tensor1d(
+    perRow((position) => position % cacheBlock),
+    "int32"
   )
-  const block = tf.reshape(tf.gather(oldKeys, tf.tensor1d(keyPlaces, "int32")), [rows, headWidth, cacheBlock])
-  const columns = Int32Array.from(perRow((position) => position % cacheBlock))
-  const column = tf.reshape(tf.oneHot(tf.tensor1d(columns, "int32"), cacheBlock), [rows, 1, cacheBlock])
-  const changed = tf.where(
-    tf.cast(tf.tile(column, [1, headWidth, 1]), "bool"),
-    tf.tile(newKeys, [1, 1, cacheBlock]),
-    block
-  )
+  const column = tf.reshape(tf.cast(tf.oneHot(columns, cacheBlock), "float32"), [rows, 1, cacheBlock])
+  const changed = tf.add(tf.mul(block, tf.sub(1, column)), tf.mul(newKeys, column))
   const keys = withRows(tf, oldKeys, tf.reshape(changed, [rows, headWidth * cacheBlock]), keyPlaces)
   call.set("keys", keys)
 
-  const queries = tf.reshape(tf.tile(tf.expandDims(q, 1), [1, blocks, 1, 1]), [rows * blocks, group, headWidth])
-  const products = multiplyEach(
-    call.backend,
-    queries as Tensor3D,
-    tf.reshape(keys, [rows * blocks, headWidth, cacheBlock]) as Tensor3D
+  // Each query with the keys of each block of its row.
+  const products = tf.matMul(
+    tf.reshape(q, [rows, 1, group, headWidth]),
+    tf.reshape(keys, [rows, blocks, headWidth, cacheBlock])
   )
-  const scores = tf.reshape(tf.transpose(tf.reshape(products, [rows, blocks, group, cacheBlock]), [0, 2, 1, 3]), [
-    rows,
-    group,
-    padded
-  ])
-  const seen = tf.slice3d(scores as Tensor3D, [0, 0, 0], [rows, group, capacity])
-  const last = tf.tensor3d(Float32Array.from(perRow((position) => position)), [rows, 1, 1])
-  const after = tf.greater(tf.reshape(tf.range(0, capacity), [1, 1, capacity]), last)
-  const masked = tf.where(
-    tf.cast(tf.tile(tf.cast(after, "int32"), [1, group, 1]), "bool"),
-    tf.fill(seen.shape, -1e30),
-    seen
-  )
-  const weights = tf.exp(tf.sub(masked, tf.max(masked, 2, true))) as Tensor3D
-  const mixed = multiplyEach(call.backend, weights, tf.reshape(values, [rows, capacity, headWidth]) as Tensor3D)
-  call.set("out", tf.div(mixed, tf.sum(weights, 2, true)))
+  const inOrder = group === 1 ? products : tf.transpose(products, [0, 2, 1, 3])
+  const scores = tf.reshape(inOrder, [batch, heads, padded])
+  const later = new Float32Array(batch * padded)
+  positions.forEach((position, b) => {
+    later.fill(hidden, b * padded + position + 1, (b + 1) * padded)
+  })
+  const masked = tf.add(scores, tf.tensor3d(later, [batch, 1, padded]))
+  const weights = tf.exp(tf.sub(masked, tf.max(masked, 2, true)))
+  const sums = tf.reshape(tf.sum(weights, 2), [rows, group, 1])
+  const seen = tf.reshape(
+    padded === capacity ? weights : window(tf.reshape(weights, [batch * heads, padded]), 0, 0, batch * heads, capacity),
+    [rows, group, capacity]
+  ) as Tensor3D
+  const mixed = multiplyEach(call.backend, seen, tf.reshape(values, [rows, capacity, headWidth]) as Tensor3D)
+  call.set("out", tf.div(mixed, sums))
 }

@@ -35,8 +35,9 @@ export const biasGradient = (call: Call<"biasGradient">): void => {
 const gated = (call: Call<"swiglu"> | Call<"swigluGradient">) => {
   const { rows, width } = call.integers
   const x = (call as Call<"swiglu">).get("x")([rows, 2 * width])
-  const gate = call.tf.slice2d(x, [0, 0], [rows, width])
-  return { gate, up: call.tf.slice2d(x, [0, width], [rows, width]), s: call.tf.sigmoid(gate) as Tensor2D }
+  const { window } = call.backend.moves
+  const gate = window(x, 0, 0, rows, width)
+  return { gate, up: window(x, 0, width, rows, width), s: call.tf.sigmoid(gate) as Tensor2D }
 }
 
 export const swiglu = (call: Call<"swiglu">): void => {

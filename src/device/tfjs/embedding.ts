@@ -4,23 +4,20 @@
  * @since 0.1.0
  */
 import type { Tensor, Tensor2D } from "@tensorflow/tfjs-core"
+import type { Backend } from "./backend.ts"
 import { type Call, checkRange } from "./call.ts"
-import type { Tf } from "./memory.ts"
-
-/** The rows of a table; a list of row numbers is uploaded. */
-const rowsOf = (tf: Tf, table: Tensor2D, rows: Int32Array): Tensor2D =>
-  tf.gather(table, tf.tensor1d(rows, "int32")) as Tensor2D
 
 export const embedding = (call: Call<"embedding">): void => {
   const { tf } = call
   const { context, vocabulary, width } = call.integers
   const ids = call.integersOf("ids")
   checkRange(ids, vocabulary)
-  const tokens = rowsOf(tf, call.get("tokenTable")([vocabulary, width]), ids.slice())
+  const { rows } = call.backend.moves
+  const tokens = rows(call.get("tokenTable")([vocabulary, width]), ids)
   if (call.has("positions")) {
     const positions = call.integersOf("positions")
     checkRange(positions, context)
-    call.set("out", tf.add(tokens, rowsOf(tf, call.get("positionTable")([context, width]), positions.slice())))
+    call.set("out", tf.add(tokens, rows(call.get("positionTable")([context, width]), positions)))
   } else call.set("out", tokens)
 }
 
@@ -28,7 +25,7 @@ export const embedding = (call: Call<"embedding">): void => {
  * sums[count,width]: row i is the sum of the rows of x whose id is i. Rows of one id are added in pairs, and the sums again, so that the order is fixed
  * on every backend (their kernels for scattering add in any order).
  */
-const sumById = (tf: Tf, x: Tensor2D, ids: Int32Array, count: number): Tensor => {
+const sumById = ({ moves, tf }: Backend, x: Tensor2D, ids: Int32Array, count: number): Tensor => {
   const zero = tf.zeros([1, x.shape[1]]) as Tensor2D
   let order = Int32Array.from(ids.keys()).sort((a, b) => ids[a]! - ids[b]! || a - b)
   let groups = Int32Array.from(order, (row) => ids[row]!)
@@ -46,7 +43,7 @@ const sumById = (tf: Tf, x: Tensor2D, ids: Int32Array, count: number): Tensor =>
     }
     if (!paired) break
     const extended = tf.concat2d([sums, zero], 0)
-    sums = tf.add(rowsOf(tf, sums, Int32Array.from(first)), rowsOf(tf, extended, Int32Array.from(second))) as Tensor2D
+    sums = tf.add(moves.rows(sums, Int32Array.from(first)), moves.rows(extended, Int32Array.from(second))) as Tensor2D
     order = Int32Array.from(next.keys())
     groups = Int32Array.from(next)
   }
@@ -54,11 +51,10 @@ const sumById = (tf: Tf, x: Tensor2D, ids: Int32Array, count: number): Tensor =>
   groups.forEach((id, i) => {
     places[id] = order[i]!
   })
-  return rowsOf(tf, tf.concat2d([sums, zero], 0), places)
+  return moves.rows(tf.concat2d([sums, zero], 0), places)
 }
 
 export const embeddingGradient = (call: Call<"embeddingGradient">): void => {
-  const { tf } = call
   const { context, rows, vocabulary, width } = call.integers
   const ids = call.integersOf("ids")
   checkRange(ids, vocabulary)
@@ -66,9 +62,9 @@ export const embeddingGradient = (call: Call<"embeddingGradient">): void => {
   if (call.has("positions")) {
     const positions = call.integersOf("positions")
     checkRange(positions, context)
-    call.add("dPositionTable", sumById(tf, dOut, positions, context))
+    call.add("dPositionTable", sumById(call.backend, dOut, positions, context))
   }
-  call.add("dTokenTable", sumById(tf, dOut, ids, vocabulary))
+  call.add("dTokenTable", sumById(call.backend, dOut, ids, vocabulary))
 }
 
 /** Cosines and sines by theta and head width, one row a position, as far as positions were asked for. */
@@ -108,19 +104,20 @@ export const rotaryTable = (call: Call<"rotaryTable">): void => {
 
 export const rotary = (call: Call<"rotary">): void => {
   const { tf } = call
+  const { window } = call.backend.moves
   const { headWidth, heads, inverse, rowWidth, rows } = call.integers
   const half = headWidth / 2
   const turned = heads * headWidth
   const x = call.get("x")([rows, rowWidth])
-  const table = call.get("table")([rows, 1, headWidth])
-  const cosines = tf.slice3d(table, [0, 0, 0], [rows, 1, half])
-  const sines = tf.slice3d(table, [0, 0, half], [rows, 1, half])
-  const pairs = tf.reshape(tf.slice2d(x, [0, 0], [rows, turned]), [rows, heads, headWidth])
-  const a = tf.slice(pairs, [0, 0, 0], [rows, heads, half])
-  const b = tf.slice(pairs, [0, 0, half], [rows, heads, half])
+  const table = call.get("table")([rows, headWidth])
+  const cosines = tf.reshape(window(table, 0, 0, rows, half), [rows, 1, half])
+  const sines = tf.reshape(window(table, 0, half, rows, half), [rows, 1, half])
+  const pairs = tf.reshape(window(x, 0, 0, rows, turned), [rows * heads, headWidth]) as Tensor2D
+  const of = (column: number) => tf.reshape(window(pairs, 0, column, rows * heads, half), [rows, heads, half])
+  const [a, b] = [of(0), of(half)]
   const [ac, as, bc, bs] = [tf.mul(a, cosines), tf.mul(a, sines), tf.mul(b, cosines), tf.mul(b, sines)]
   const parts = inverse === 1 ? [tf.add(ac, bs), tf.sub(bc, as)] : [tf.sub(ac, bs), tf.add(bc, as)]
   const rotated = tf.reshape(tf.concat(parts, 2), [rows, turned]) as Tensor2D
   const rest = rowWidth - turned
-  call.set("x", rest === 0 ? rotated : tf.concat2d([rotated, tf.slice2d(x, [0, turned], [rows, rest])], 1))
+  call.set("x", rest === 0 ? rotated : tf.concat2d([rotated, window(x, 0, turned, rows, rest)], 1))
 }

@@ -35,6 +35,7 @@ const head = (anyCall: HeadCall, { gradient, saved, statistics }: Wanted): void 
   // The launch with all the buffers that any of the three has.
   const call = anyCall as unknown as Call<"lmHead"> & Call<"lmHeadGradient"> & Call<"lmHeadLoss">
   const { tf } = call
+  const { moves } = call.backend
   const { precision, rows, vocabulary, width } = call.integers
   const scale = call.reals.inverseTemperature
   const targets = call.integersOf("targets")
@@ -46,14 +47,11 @@ const head = (anyCall: HeadCall, { gradient, saved, statistics }: Wanted): void 
   const factor = (matrix: Tensor2D, transposed = false): Factor => {
     const turned = transposed && call.backend.plainProducts
     const exact = precision === Precision.bf16 ? rounded(tf, matrix) : matrix
-    return { matrix: turned ? tf.transpose(exact) : exact, transposed: transposed && !turned }
+    return { matrix: turned ? moves.transpose(exact) : exact, transposed: transposed && !turned }
   }
   const perRow = (name: "logSumExp" | "entropy" | "dLogProbability" | "dEntropy", chosen: Int32Array): Tensor => {
-    const values = call.get(name as "logSumExp")([rows])
-    return tf.reshape(
-      whole && chosen.length === rows ? values : tf.gather(values, tf.tensor1d(chosen, "int32")),
-      [-1, 1]
-    )
+    const values = call.get(name as "logSumExp")([rows, 1])
+    return whole && chosen.length === rows ? values : moves.rows(values, chosen)
   }
 
   const parts: { readonly [name: string]: Array<Tensor> } = { logProbability: [], entropy: [], logSumExp: [], dx: [] }
@@ -62,7 +60,7 @@ const head = (anyCall: HeadCall, { gradient, saved, statistics }: Wanted): void 
     const results = tf.tidy(() => {
       const chosen = counted.slice(from, from + most)
       const count = chosen.length
-      const inputs = whole && count === rows ? x : (tf.gather(x, tf.tensor1d(chosen, "int32")) as Tensor2D)
+      const inputs = whole && count === rows ? x : moves.rows(x, chosen)
       const product = multiply(tf, factor(inputs), table(true))
       const logits = scale === 1 ? product : (tf.mul(product, scale) as Tensor2D)
       const made: Record<string, Tensor> = {}
@@ -73,11 +71,8 @@ const head = (anyCall: HeadCall, { gradient, saved, statistics }: Wanted): void 
         const weights = tf.exp(shifted)
         const sums = tf.sum(weights, 1, true)
         logSumExp = tf.add(top, tf.log(sums))
-        const at = tf.tensor1d(
-          Int32Array.from(chosen, (row, i) => i * vocabulary + targets[row]!),
-          "int32"
-        )
-        const target = tf.reshape(tf.gather(tf.reshape(logits, [-1]), at), [-1, 1])
+        const at = Int32Array.from(chosen, (row, i) => i * vocabulary + targets[row]!)
+        const target = moves.rows(tf.reshape(logits, [count * vocabulary, 1]), at)
         made["logProbability"] = tf.sub(target, logSumExp)
         if (call.has("entropy"))
           made["entropy"] = tf.sub(tf.log(sums), tf.div(tf.sum(tf.mul(weights, shifted), 1, true), sums))
@@ -112,7 +107,7 @@ const head = (anyCall: HeadCall, { gradient, saved, statistics }: Wanted): void 
     const found = parts[name]!.map((part) => tf.reshape(part, [-1, columns]) as Tensor2D)
     if (whole && found.length === 1) return call.set(name as "dx", found[0]!)
     const extended = tf.concat2d([...found, tf.zeros([1, columns])], 0)
-    call.set(name as "dx", tf.gather(extended, tf.tensor1d(places, "int32")))
+    call.set(name as "dx", moves.rows(extended, places))
   }
   if (statistics) put("logProbability", 1)
   if (statistics && call.has("entropy")) put("entropy", 1)

@@ -63,7 +63,12 @@ const large = 1024 * 1024
 
 const zeros: Content = { kind: "zeros" }
 
-export const make = (tf: Tf, bytes: number): TensorMemory => {
+/** Zeros; `part` takes elements out of a tensor. */
+export const make = (
+  tf: Tf,
+  part: (x: Tensor1D, from: number, count: number) => Tensor1D,
+  bytes: number
+): TensorMemory => {
   const segments: Array<Segment> = [{ start: 0, end: bytes, content: zeros }]
   let views: Array<View> = []
 
@@ -128,7 +133,7 @@ export const make = (tf: Tf, bytes: number): TensorMemory => {
     if (content.kind === "zeros") return tf.zeros([count])
     if (content.kind === "tensor") {
       const { tensor } = content.block
-      return tensor.size === count ? tensor : tf.slice1d(tensor, content.from, count)
+      return tensor.size === count ? tensor : part(tensor, content.from, count)
     }
     // A copy, as host bytes may change in their place.
     const { buffer, byteOffset } = content.bytes
@@ -159,17 +164,17 @@ export const make = (tf: Tf, bytes: number): TensorMemory => {
     const end = offset + into.byteLength
     // All is taken before anything is waited for: a write that comes in between does not show.
     const taken = over(offset, end).map((segment) => {
-      const part = within(segment, offset, end)
-      return part.content.kind === "tensor" ? { ...part, tensor: tf.tidy(() => tf.clone(tensorOf(part))) } : part
+      const piece = within(segment, offset, end)
+      return piece.content.kind === "tensor" ? { ...piece, tensor: tf.tidy(() => tf.clone(tensorOf(piece))) } : piece
     })
-    for (const part of taken) {
-      const target = into.subarray(part.start - offset, part.end - offset)
-      if (part.content.kind === "zeros") target.fill(0)
-      else if (part.content.kind === "host") target.set(part.content.bytes)
-      else if ("tensor" in part) {
-        const data = await part.tensor.data()
+    for (const piece of taken) {
+      const target = into.subarray(piece.start - offset, piece.end - offset)
+      if (piece.content.kind === "zeros") target.fill(0)
+      else if (piece.content.kind === "host") target.set(piece.content.bytes)
+      else if ("tensor" in piece) {
+        const data = await piece.tensor.data()
         target.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-        part.tensor.dispose()
+        piece.tensor.dispose()
       }
     }
   }

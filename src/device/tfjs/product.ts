@@ -9,6 +9,9 @@ import type { Backend } from "./backend.ts"
 import type { Call, Factor } from "./call.ts"
 import type { Tf } from "./memory.ts"
 
+/** What is added to the score of a key that must not be seen: far below any score, and no infinity, whose difference from itself is no number. */
+export const hidden = -1e30
+
 /** op(a) . op(b) (+ bias). */
 export const multiply = (tf: Tf, a: Factor, b: Factor, bias?: Tensor1D): Tensor2D =>
   tf.fused.matMul({
@@ -24,18 +27,26 @@ const worthwhile = 16_384
 
 /** The products of as many matrices: a[n,i,k] . b[n,k,j], or b[n,j,k] if `transposeB`, a[n,k,i] if `transposeA`. */
 export const multiplyEach = (
-  { plainProducts, tf }: Backend,
+  { moves, plainProducts, tf }: Backend,
   a: Tensor3D,
   b: Tensor3D,
   transposeA = false,
   transposeB = false
 ): Tensor3D => {
-  const [count, rows, depth] = a.shape
+  const count = a.shape[0]
+  const [rows, depth] = transposeA ? [a.shape[2], a.shape[1]] : [a.shape[1], a.shape[2]]
   const columns = b.shape[transposeB ? 1 : 2]!
   if (!plainProducts || rows * depth * columns < worthwhile) return tf.matMul(a, b, transposeA, transposeB)
-  const left = tf.unstack(transposeA ? tf.transpose(a, [0, 2, 1]) : a) as Array<Tensor2D>
-  const right = tf.unstack(transposeB ? tf.transpose(b, [0, 2, 1]) : b) as Array<Tensor2D>
-  const products = left.map((matrix, i) => tf.matMul(matrix, right[i]!))
+  /** One of the matrices, of so many rows and columns when it is not transposed. */
+  const one = (flat: Tensor1D, index: number, height: number, width: number, transposed: boolean) => {
+    const lying = transposed ? ([width, height] as const) : ([height, width] as const)
+    const matrix = tf.reshape(moves.part(flat, index * height * width, height * width), [...lying]) as Tensor2D
+    return transposed ? moves.transpose(matrix) : matrix
+  }
+  const [left, right] = [tf.reshape(a, [a.size]) as Tensor1D, tf.reshape(b, [b.size]) as Tensor1D]
+  const products = Array.from({ length: count }, (_, i) =>
+    tf.matMul(one(left, i, rows, depth, transposeA), one(right, i, depth, columns, transposeB))
+  )
   return count === 1 ? (tf.expandDims(products[0]!, 0) as Tensor3D) : (tf.stack(products) as Tensor3D)
 }
 

@@ -39,7 +39,8 @@ const select = (backend: "auto" | Backends.BackendName) =>
       if (!("candidate" in choice)) {
         throw fail("start", `no backend can be used: ${choice.map(({ name, why }) => `${name}: ${why}`).join("; ")}`)
       }
-      const why = choice.passedOver.map((each) => `; not ${each.name}: ${each.why}`).join("")
+      const others = choice.passedOver.map(({ name }) => name).join(" and ")
+      const why = others === "" ? "" : `; without ${others} (ptmflow doctor says why)`
       return { started: await Backends.start(choice.candidate), why }
     },
     catch: (cause) => (cause instanceof DeviceError ? cause : fail("start", String(cause)))
@@ -96,7 +97,7 @@ const make = Effect.fnUntraced(function* (options: TfjsOptions) {
     real: "f32",
     allocate: (bytes) =>
       Effect.acquireRelease(
-        Effect.sync(() => Memories.make(tf, Math.max(4, Math.ceil(bytes / 4) * 4))),
+        Effect.sync(() => Memories.make(tf, backend.moves.part, Math.max(4, Math.ceil(bytes / 4) * 4))),
         (memory) =>
           Effect.sync(() => {
             activate()
