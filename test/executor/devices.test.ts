@@ -41,13 +41,14 @@ const nodeOf: fc.Arbitrary<Node> = fc.record({
   milliseconds: fc.nat(4)
 })
 
-const pipelineOf = (nodes: ReadonlyArray<Node>) =>
+/** `salt` is in all keys: sums of other graphs may be the same. */
+const pipelineOf = (nodes: ReadonlyArray<Node>, salt: number) =>
   Pipeline.make("placed", {}, (p) => {
-    const made: Array<Output<number, Device>> = [p.add(one, fresh()).n]
+    const made: Array<Output<number, Device>> = [p.add(one, { params: { n: salt } }).n]
     nodes.forEach(({ left, milliseconds, right, where }, i) => {
       const name = `s${i}`
       const inputs = { left: made[left % made.length]!, right: made[right % made.length]! }
-      const options = { name, inputs, params: { name, milliseconds } }
+      const options = { name, inputs, params: { name: `${salt} ${name}`, milliseconds } }
       if (where === "none") made.push(p.add(off, options).n)
       else made.push(p.add(on, { ...options, device: where === "run's" ? "auto" : where }).n)
     })
@@ -79,8 +80,9 @@ describe("devices of a run", () => {
           fc.integer({ min: 1, max: 3 }),
           async (nodes, cards, concurrency) => {
             seen.clear()
+            const salt = ++numbers
             const shapes = [...Array.from({ length: cards }, () => fake("cuda", 80e9)), fake("cpu", 32e9)]
-            const report = await Pipeline.build(pipelineOf(nodes)).pipe(
+            const report = await Pipeline.build(pipelineOf(nodes, salt)).pipe(
               Effect.flatMap((graph) => run(graph, { concurrency })),
               Effect.provide(having(...shapes)),
               inStore,
@@ -89,7 +91,7 @@ describe("devices of a run", () => {
             assert.strictEqual(ran(report).length, nodes.length + 1)
             for (const [where, most] of seen.most) assert.isAtMost(most, where === "none" ? concurrency : 1)
             nodes.forEach(({ where }, i) => {
-              const at = seen.places.get(`s${i}`)!
+              const at = seen.places.get(`${salt} s${i}`)!
               assert.strictEqual(at === "none" ? "none" : at.kind, where === "run's" ? "cuda" : where)
             })
           }
