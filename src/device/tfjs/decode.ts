@@ -101,11 +101,15 @@ export const decodeAttention = (call: Call<"decodeAttention">): void => {
   call.set("keys", keys)
 
   // Each query with the keys of each block of its row.
-  const products = tf.matMul(
-    tf.reshape(q, [rows, 1, group, headWidth]),
-    tf.reshape(keys, [rows, blocks, headWidth, cacheBlock])
+  const repeated = Int32Array.from({ length: rows * blocks }, (_, i) => Math.floor(i / blocks))
+  const queries = rowsOf(tf.reshape(q, [rows, group * headWidth]) as Tensor2D, repeated)
+  const products = multiplyEach(
+    call.backend,
+    tf.reshape(queries, [rows * blocks, group, headWidth]) as Tensor3D,
+    tf.reshape(keys, [rows * blocks, headWidth, cacheBlock]) as Tensor3D
   )
-  const inOrder = group === 1 ? products : tf.transpose(products, [0, 2, 1, 3])
+  const inOrder =
+    group === 1 ? products : tf.transpose(tf.reshape(products, [rows, blocks, group, cacheBlock]), [0, 2, 1, 3])
   const scores = tf.reshape(inOrder, [batch, heads, padded])
   const later = new Float32Array(batch * padded)
   positions.forEach((position, b) => {
