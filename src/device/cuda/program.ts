@@ -63,22 +63,15 @@ export const compileProgram = Effect.fnUntraced(function* (
   yield* modules.load(steps.flatMap((step) => (step.kind === "kernel" ? [step.file] : [])))
 
   const enqueue = (step: Step): void => {
-    switch (step.kind) {
-      case "kernel": {
-        const entry = modules.entry(step)
-        const parameters = launchArguments.place(step.arguments, addressOf, status.address)
-        const [[gx, gy, gz], [bx, by, bz]] = [step.grid, step.block]
-        const { shared } = step
-        const code = driver.cuLaunchKernel(entry, gx, gy, gz, bx, by, bz, shared, handle, parameters, 0n)
-        check(driver, `${program.name}: ${step.entry}`, code)
-        break
-      }
-      case "product":
-        products!.enqueue(step, addressesOf(step))
-        break
-      case "zero":
-        check(driver, program.name, driver.cuMemsetD8Async(addressOf(step.at), 0, step.bytes, handle))
+    if (step.kind === "product") {
+      products!.enqueue(step, addressesOf(step))
+      return
     }
+    const entry = modules.entry(step)
+    const parameters = launchArguments.place(step.arguments, addressOf, status.address)
+    const [[gx, gy, gz], [bx, by, bz]] = [step.grid, step.block]
+    const code = driver.cuLaunchKernel(entry, gx, gy, gz, bx, by, bz, step.shared, handle, parameters, 0n)
+    check(driver, `${program.name}: ${step.entry}`, code)
   }
 
   const graph = yield* Effect.acquireRelease(

@@ -52,15 +52,8 @@ export interface ProductStep {
   readonly out: Place
 }
 
-/** Sets bytes to 0. */
-export interface ZeroStep {
-  readonly kind: "zero"
-  readonly at: Place
-  readonly bytes: number
-}
-
 /** One thing on the stream. */
-export type Step = KernelStep | ProductStep | ZeroStep
+export type Step = KernelStep | ProductStep
 
 /** What the lowering of launches may depend on. `capability` is major * 10 + minor. */
 export interface Card {
