@@ -22,17 +22,22 @@ export const viewOf = (stream: NodeJS.WriteStream): View => ({
   style: styleOf(hasColour(stream))
 })
 
+/** Writes to a stream, and waits until it is out: a process that ends before leaves the reader of a pipe with a part of it. */
+const write = (stream: NodeJS.WriteStream, text: string): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    stream.write(text, () => resume(Effect.void))
+  })
+
+/** Waits until what was written to standard output is out. */
+export const flushed: Effect.Effect<void> = Effect.suspend(() => write(process.stdout, ""))
+
 /** Writes lines to standard output. */
 export const printLines = (lines: ReadonlyArray<string>): Effect.Effect<void> =>
-  Effect.sync(() => {
-    if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`)
-  })
+  Effect.suspend(() => (lines.length > 0 ? write(process.stdout, `${lines.join("\n")}\n`) : Effect.void))
 
 /** Writes lines to standard error. */
 export const printErrors = (lines: ReadonlyArray<string>): Effect.Effect<void> =>
-  Effect.sync(() => {
-    process.stderr.write(`${lines.join("\n")}\n`)
-  })
+  Effect.suspend(() => write(process.stderr, `${lines.join("\n")}\n`))
 
 /** Writes one JSON value on one line to standard output. */
 export const printJson = (value: unknown): Effect.Effect<void> => printLines([JSON.stringify(value)])

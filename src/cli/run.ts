@@ -13,7 +13,7 @@ import { type DeviceInput, deviceInWords, withDevice } from "./device.ts"
 import { again, program } from "./invocation.ts"
 import type { Targets } from "./listeners.ts"
 import { loadGraph } from "./load.ts"
-import { canRewrite, printLines, viewOf } from "./output.ts"
+import { canRewrite, flushed, printLines, viewOf } from "./output.ts"
 import { type RemoteInput, withRemote } from "./remote.ts"
 import { outputLines } from "./render/outputs.ts"
 import { styleOf } from "./render/view.ts"
@@ -77,7 +77,7 @@ export const run = Effect.fnUntraced(function* (input: RunInput) {
     const { outputs } = yield* execute.pipe(Effect.onInterrupt(() => (input.json ? Effect.void : howToGoOn)))
     if (!input.json) yield* showOutputs(outputs)
   })
-  yield* Effect.provide(withRemote(input, whole), storeLayer(input.store))
+  yield* Effect.provide(withRemote(input, Effect.ensuring(whole, flushed)), storeLayer(input.store))
 })
 
 /** Prints the reports among a pipeline's outputs, and the names of its other outputs. */
