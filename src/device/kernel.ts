@@ -3,7 +3,7 @@
  *
  * Each row fixes the order of a launch's buffers, integers and reals; `src/device/cpu` generates its C++ names from it, so
  * the two cannot drift apart. Shapes are row-major and contiguous; `real` is the device's float type (f32; f64 in tests).
- * A buffer marked `?` may be null. "accumulates" means `+=`; every other output is overwritten.
+ * A buffer marked `?` may be null, an integer marked `?` absent, which is 0. "accumulates" means `+=`; every other output is overwritten.
  *
  * @since 0.1.0
  */
@@ -104,16 +104,17 @@ export const kernels = {
    * qkv: [batch*length, (heads + 2*keyHeads)*headWidth] (q, then k, then v, each head after head); out: [batch*length, heads*headWidth];
    * logSumExp: [batch, heads, length] of the scaled scores. starts: i32[batch*length], the first position of its sequence that a row may see, itself at
    * most (none: position 0), so that several texts lie in one sequence and see nothing of each other. keyHeads divides heads: query head h reads key head
-   * floor(h * keyHeads / heads) (grouped-query attention, Ainslie et al. 2023).
+   * floor(h * keyHeads / heads) (grouped-query attention, Ainslie et al. 2023). precision bf16: a device may round q, k, v, dOut, the
+   * weights (before they are divided by their sum, which is made of what they were) and the derivatives of the scores where they are factors of a product.
    */
   attention: {
     buffers: ["qkv", "starts?", "out", "logSumExp"],
-    integers: ["batch", "length", "heads", "keyHeads", "headWidth"],
+    integers: ["batch", "length", "heads", "keyHeads", "headWidth", "precision?"],
     reals: []
   },
   attentionGradient: {
     buffers: ["dOut", "qkv", "starts?", "out", "logSumExp", "dQkv"],
-    integers: ["batch", "length", "heads", "keyHeads", "headWidth"],
+    integers: ["batch", "length", "heads", "keyHeads", "headWidth", "precision?"],
     reals: []
   },
   /**
@@ -215,7 +216,9 @@ export interface Launch<K extends KernelName = KernelName> {
   readonly buffers: { readonly [N in Required<(typeof kernels)[K]["buffers"]>]: BufferRef } & {
     readonly [N in Optional<(typeof kernels)[K]["buffers"]>]?: BufferRef | undefined
   }
-  readonly integers: { readonly [N in (typeof kernels)[K]["integers"][number]]: number }
+  readonly integers: { readonly [N in Required<(typeof kernels)[K]["integers"]>]: number } & {
+    readonly [N in Optional<(typeof kernels)[K]["integers"]>]?: number | undefined
+  }
   readonly reals: { readonly [N in (typeof kernels)[K]["reals"][number]]: number }
 }
 

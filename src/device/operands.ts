@@ -296,9 +296,10 @@ export const checkLaunch = (
   memories: ReadonlyArray<{ readonly bytes: number }>
 ): string | null => {
   const place = `launch ${index} (${launch.kernel})`
-  const integers: Record<string, number> = launch.integers
-  for (const name of kernels[launch.kernel].integers) {
-    const value = integers[name]!
+  const integers: Record<string, number | undefined> = launch.integers
+  for (const declared of kernels[launch.kernel].integers) {
+    const name = declared.replace("?", "")
+    const value = integers[name] ?? (declared === name ? Number.NaN : 0)
     const [least, most] = ranges[name] ?? [1, Number.MAX_SAFE_INTEGER]
     if (!Number.isSafeInteger(value) || value < least || value > most) {
       return `${place}: ${name} is ${value}, not an integer from ${least} to ${most}`

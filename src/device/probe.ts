@@ -67,11 +67,11 @@ const rows = [
   { rows: 5, width: 33 },
   { rows: 70, width: 128 }
 ]
-const attentions = [
+const attentions = inPrecisions([
   { batch: 1, length: 7, heads: 2, keyHeads: 2, headWidth: 8 },
   { batch: 2, length: 70, heads: 2, keyHeads: 1, headWidth: 32 },
   { batch: 1, length: 130, heads: 1, keyHeads: 1, headWidth: 64 }
-]
+])
 const heads = inPrecisions([
   { rows: 1, width: 32, vocabulary: 50 },
   { rows: 9, width: 48, vocabulary: 259 },
@@ -150,7 +150,7 @@ export const probeVersion = (): string =>
     .digest("hex")
     .slice(0, 16)
 
-type IntegerValue = (sizes: { readonly [name: string]: number }, i: number) => number
+type IntegerValue = (sizes: { readonly [name: string]: number | undefined }, i: number) => number
 
 /** Integer buffers: the values that the kernels accept. `keys` are those of the sampler; a cache's are reals. */
 const integersFor: { readonly [buffer: string]: IntegerValue } = {
@@ -231,7 +231,7 @@ const operand = (
   name: string,
   bytes: number,
   width: 4 | 8,
-  sizes: { readonly [name: string]: number },
+  sizes: { readonly [name: string]: number | undefined },
   integer: IntegerValue | undefined,
   [index, slot]: readonly [number, number]
 ) => {

@@ -12,8 +12,8 @@ import { placed, size, type Tensor } from "./tensor.ts"
 type Operands<Refs> = { readonly [N in keyof Refs]: Tensor | Extract<Refs[N], undefined> }
 
 /**
- * How matrix products are computed: "bf16" rounds both factors to bfloat16 and sums in f32. Weights, gradients, optimizer state, layernorm,
- * attention and loss are f32 always.
+ * How matrix products, those within attention too, are computed: "bf16" rounds both factors to bfloat16 and sums in f32. Weights, gradients, optimizer
+ * state, layernorm, softmax and loss are f32 always.
  */
 export type Precision = keyof typeof Precisions
 

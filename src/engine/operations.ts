@@ -267,7 +267,7 @@ export const attention = (
   starts?: Tensor
 ) => {
   const { heads, headWidth } = shape
-  const sizes = { batch, length, ...shape }
+  const sizes = { batch, length, ...shape, precision: Precision[graph.precision] }
   const out = graph.tensor([batch * length, heads * headWidth])
   const logSumExp = graph.tensor([batch, heads, length])
   graph.emit("attention", { qkv, starts, out, logSumExp }, sizes, {})

@@ -2,7 +2,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { cpu } from "../../src/device/cpu/cpu.ts"
 import { Activation, Precision } from "../../src/device/kernel.ts"
-import { close, random, run, sameBits, zeros } from "./launch.ts"
+import { close, dot, random, run, sameBits, zeros } from "./launch.ts"
 
 const word = new Uint32Array(1)
 const single = new Float32Array(word.buffer)
@@ -167,6 +167,52 @@ layer(cpu({ threads: 2, real: "f32" }))("matrix products in bf16", (it) => {
         assert.isBelow(apart(loss[name], f32[name]), 1e-2)
         assert.isAbove(apart(loss[name], f32[name]), 1e-5)
       }
+    })
+  )
+})
+
+layer(cpu({ threads: 2, real: "f64" }))("attention in bf16", (it) => {
+  it.effect("rounds what its products multiply, forward and backward, and nothing else", () =>
+    Effect.gen(function* () {
+      const [length, width] = [45, 6]
+      const sizes = { batch: 1, length, heads: 1, keyHeads: 1, headWidth: width, precision: Precision.bf16 }
+      const [qkv, dOut] = [random(1, length * 3 * width), random(2, length * width)]
+      const [out, logSumExp] = [zeros(length * width), zeros(length)]
+      const forward = yield* run("attention", { qkv, out, logSumExp }, sizes, {})
+      const given = { dOut, qkv, out: forward.out, logSumExp: forward.logSumExp, dQkv: zeros(qkv.length) }
+      const { dQkv } = yield* run("attentionGradient", given, sizes, {})
+
+      const part = (t: number, which: number) =>
+        rounded(qkv.slice((t * 3 + which) * width, (t * 3 + which + 1) * width))
+      const [q, k, v] = [0, 1, 2].map((which) => Array.from({ length }, (_, t) => part(t, which))) as [
+        Array<Float64Array>,
+        Array<Float64Array>,
+        Array<Float64Array>
+      ]
+      const scale = 1 / Math.sqrt(width)
+      const [expected, sums, gradient] = [zeros(length * width), zeros(length), zeros(qkv.length)]
+      const add = (to: Float64Array, at: number, by: number, x: Float64Array) => {
+        for (let d = 0; d < width; d++) to[at + d]! += by * x[d]!
+      }
+      for (let i = 0; i < length; i++) {
+        const scores = Array.from({ length: i + 1 }, (_, j) => scale * dot(q[i]!, k[j]!))
+        const top = Math.max(...scores)
+        const total = scores.reduce((sum, score) => sum + Math.exp(score - top), 0)
+        sums[i] = top + Math.log(total)
+        const dO = dOut.slice(i * width, (i + 1) * width)
+        const along = dot(dO, forward.out.subarray(i * width, (i + 1) * width))
+        scores.forEach((score, j) => {
+          add(expected, i * width, bf16(Math.exp(score - top)) / total, v[j]!)
+          const weight = Math.exp(score - sums[i]!)
+          const slope = bf16(weight * (dot(rounded(dO), v[j]!) - along))
+          add(gradient, i * 3 * width, scale * slope, k[j]!)
+          add(gradient, (j * 3 + 1) * width, scale * slope, q[i]!)
+          add(gradient, (j * 3 + 2) * width, bf16(weight), rounded(dO))
+        })
+      }
+      close(forward.out, expected, 1e-12, "out")
+      close(forward.logSumExp, sums, 1e-12, "logSumExp")
+      close(dQkv, gradient, 1e-12, "dQkv")
     })
   )
 })

@@ -33,6 +33,7 @@ INLINE vec hideBefore(vec x, long key, vec first, real hidden) { return first > 
 
 struct Sizes {
   long batch, length, heads, keyHeads, width;  // width of a head
+  bool rounds = false;                         // factors of products, to bfloat16
   long channels() const { return heads * width; }
   long keyChannels() const { return keyHeads * width; }
   long row() const { return channels() + 2 * keyChannels(); }
@@ -97,7 +98,8 @@ void softmax(real* scores, long keys, long query, const vec (&first)[NV], long s
 
 void run_attention(const Launch& l, Worker& worker) {
   using namespace kernel_attention;
-  const Sizes s{l.integers[i_batch], l.integers[i_length], l.integers[i_heads], l.integers[i_keyHeads], l.integers[i_headWidth]};
+  const Sizes s{l.integers[i_batch],    l.integers[i_length],    l.integers[i_heads],
+                l.integers[i_keyHeads], l.integers[i_headWidth], l.integers[i_precision] == precision_bf16};
   const Forward f(s, reinterpret_cast<real*>(worker.ownScratch));
   const long panels = (s.length + NR - 1) / NR;
   const real scale = real(1) / std::sqrt(real(s.width));
@@ -115,9 +117,12 @@ void run_attention(const Launch& l, Worker& worker) {
       const real* row = l.r(b_qkv) + (b * s.length + gathered) * s.row() + s.channels() + keyHead * s.width;
       memcpy(f.keys + gathered * s.width, row, size_t(s.width) * sizeof(real));
       memcpy(f.values + gathered * s.width, row + s.keyChannels(), size_t(s.width) * sizeof(real));
+      if (s.rounds)
+        for (real* array : {f.keys, f.values}) roundToBf16(array + gathered * s.width, s.width);
     }
     if (queries < NR) memset(f.queries, 0, size_t(s.width * NR) * sizeof(real));
-    transpose(qkv + query * s.row(), s.row(), queries, s.width, f.queries, NR, scale);
+    transpose(qkv + query * s.row(), s.row(), queries, s.width, f.queries, NR, s.rounds ? real(1) : scale);
+    if (s.rounds) roundToBf16(f.queries, s.width * NR, scale);
     const int32_t* starts = l.n(b_starts) == nullptr ? nullptr : l.n(b_starts) + b * s.length;
     // Keys before `least` are seen by none of the panel, and from `shared` on by all.
     long least = 0, shared = 0;
@@ -136,6 +141,7 @@ void run_attention(const Launch& l, Worker& worker) {
     for (int v = 0; v < NV; v++) first[v] = firstKeys(starts, query + v * VL, queries - v * VL) - real(least);
     product(f.keys + least * s.width, s.width, 1, keys - least, f.queries, NR, s.width, f.scores, NR, true);
     softmax(f.scores, keys - least, query - least, first, shared - least, most, total);
+    if (s.rounds) roundToBf16(f.scores, (keys - least) * NR);
     product(f.values + least * s.width, 1, s.width, s.width, f.scores, NR, keys - least, f.out, NR, true);
     for (int v = 0; v < NV; v++) {
       const vec inverse = real(1) / total[v];
@@ -175,7 +181,8 @@ struct Backward {
 };
 
 // p and dScores of keys key.. key + keys and one panel of queries at `at` in the block that starts at query0.
-void differentiatePanel(const Backward& f, long width, long key, long keys, long query0, long at, const int32_t* starts, long rows) {
+void differentiatePanel(const Backward& f, const Sizes& s, long key, long keys, long query0, long at, const int32_t* starts, long rows) {
+  const long width = s.width;
   real *p = f.p + at, *dScores = f.dScores + at;
   product(f.keys + key * width, width, 1, keys, f.queriesT + at, queryBlock, width, p, queryBlock, true);
   product(f.values + key * width, width, 1, keys, f.dOutT + at, queryBlock, width, dScores, queryBlock, true);
@@ -188,8 +195,9 @@ void differentiatePanel(const Backward& f, long width, long key, long keys, long
       vec probability = exponential(load(p + place) - logSumExp);
       if (key + j > first) probability = hide(probability, key + j, first, 0);
       if (starts != nullptr) probability = hideBefore(probability, key + j, start, 0);
-      store(p + place, probability);
-      store(dScores + place, probability * (load(dScores + place) - along));
+      const vec slope = probability * (load(dScores + place) - along);
+      store(p + place, s.rounds ? toBf16(probability) : probability);
+      store(dScores + place, s.rounds ? toBf16(slope) : slope);
     }
   }
 }
@@ -209,7 +217,8 @@ void addOverQueries(const Backward& f, const real* a, long keys, const real* b, 
 }
 
 // Queries query0.. query0 + queries against all keys they see.
-void differentiateBlock(const Backward& f, long width, long query0, long queries, const int32_t* starts) {
+void differentiateBlock(const Backward& f, const Sizes& s, long query0, long queries, const int32_t* starts) {
+  const long width = s.width;
   const long end = query0 + queries;
   long least = starts == nullptr ? 0 : query0;
   for (long i = query0; starts != nullptr && i < end; i++) least = starts[i] < least ? starts[i] : least;
@@ -217,7 +226,7 @@ void differentiateBlock(const Backward& f, long width, long query0, long queries
     const long keys = end - key < keyBlock ? end - key : keyBlock;
     for (long at = 0; at < queries; at += NR) {
       const long last = query0 + at + NR - key, visible = last < 0 ? 0 : last < keys ? last : keys;
-      differentiatePanel(f, width, key, visible, query0, at, starts, queries - at);
+      differentiatePanel(f, s, key, visible, query0, at, starts, queries - at);
       for (long j = visible; j < keys; j++) {
         memset(f.p + j * queryBlock + at, 0, NR * sizeof(real));
         memset(f.dScores + j * queryBlock + at, 0, NR * sizeof(real));
@@ -234,7 +243,8 @@ void differentiateBlock(const Backward& f, long width, long query0, long queries
 // dV = P^T dO; dS = P (dO V^T - rowsum(dO O)); dQ = scale dS K; dK = scale dS^T Q (Dao 2022, algorithm 4).
 void run_attentionGradient(const Launch& l, Worker& worker) {
   using namespace kernel_attentionGradient;
-  const Sizes s{l.integers[i_batch], l.integers[i_length], l.integers[i_heads], l.integers[i_keyHeads], l.integers[i_headWidth]};
+  const Sizes s{l.integers[i_batch],    l.integers[i_length],    l.integers[i_heads],
+                l.integers[i_keyHeads], l.integers[i_headWidth], l.integers[i_precision] == precision_bf16};
   const Backward f(s, reinterpret_cast<real*>(worker.ownScratch));
   const long width = s.width, c = s.channels();
   const size_t headBytes = size_t(width) * sizeof(real);
@@ -255,6 +265,8 @@ void run_attentionGradient(const Launch& l, Worker& worker) {
       memcpy(f.keys + t * width, row, headBytes);
       memcpy(f.values + t * width, row + s.keyChannels(), headBytes);
     }
+    if (s.rounds)
+      for (real* array : {f.keys, f.values}) roundToBf16(array, s.length * width);
     for (long h = keyHead * s.group(); h < (keyHead + 1) * s.group(); h++) {
       const real* qkv = l.r(b_qkv) + b * s.length * s.row() + h * width;
       const real* dOut = l.r(b_dOut) + b * s.length * c + h * width;
@@ -264,7 +276,11 @@ void run_attentionGradient(const Launch& l, Worker& worker) {
       memset(f.dOut, 0, size_t(s.length * f.padded) * sizeof(real));
       for (long t = 0; t < s.length; t++) {
         memcpy(f.dOut + t * f.padded, dOut + t * c, headBytes);
-        for (long d = 0; d < width; d++) f.queries[t * f.padded + d] = qkv[t * s.row() + d] * scale;
+        for (long d = 0; d < width; d++) f.queries[t * f.padded + d] = qkv[t * s.row() + d] * (s.rounds ? real(1) : scale);
+      }
+      if (s.rounds) {
+        roundToBf16(f.dOut, s.length * f.padded);
+        roundToBf16(f.queries, s.length * f.padded, scale);
       }
       for (long query = 0; query < s.length; query += queryBlock) {
         const long queries = s.length - query < queryBlock ? s.length - query : queryBlock;
@@ -280,7 +296,7 @@ void run_attentionGradient(const Launch& l, Worker& worker) {
               along += loadPart(dOut + (query + i) * c + d, width - d) * loadPart(out + (query + i) * c + d, width - d);
           f.along[i] = sumLanes(along);
         }
-        differentiateBlock(f, width, query, queries, starts);
+        differentiateBlock(f, s, query, queries, starts);
         transpose(f.dQueriesT, queryBlock, width, queries, dQkv + query * s.row(), s.row(), scale);
       }
     }

@@ -73,7 +73,7 @@ const encode = (native: Native, program: Program, memories: ReadonlyArray<CpuMem
     const { buffers, integers, reals } = kernels[launch.kernel]
     const named = launch as unknown as {
       readonly buffers: { readonly [name: string]: { readonly memory: number; readonly offset: number } | undefined }
-      readonly integers: { readonly [name: string]: number }
+      readonly integers: { readonly [name: string]: number | undefined }
       readonly reals: { readonly [name: string]: number }
     }
     words.push(...[kernelNames.indexOf(launch.kernel), buffers.length, integers.length, reals.length].map(BigInt))
@@ -81,7 +81,7 @@ const encode = (native: Native, program: Program, memories: ReadonlyArray<CpuMem
       const at = named.buffers[slot.replace("?", "")]
       words.push(at === undefined ? 0n : bases[at.memory]! + BigInt(at.offset))
     }
-    for (const name of integers) words.push(BigInt(named.integers[name]!))
+    for (const name of integers) words.push(BigInt(named.integers[name.replace("?", "")] ?? 0))
     for (const name of reals) {
       bits.setFloat64(0, named.reals[name]!)
       words.push(bits.getBigInt64(0))

@@ -133,25 +133,6 @@ void finishAll(const Gemm& g, long i0, long rows, long j0, long width, const rea
   }
 }
 
-// To the nearest bfloat16, ties to even; an f64 is cut to as many bits of mantissa, and keeps its range.
-INLINE vec toBf16(vec x) {
-  typedef std::conditional_t<sizeof(real) == 4, uint32_t, uint64_t> word;
-  typedef word words __attribute__((vector_size(VECTOR_BYTES)));
-  constexpr int dropped = sizeof(real) == 4 ? 16 : 45;
-  words bits;
-  memcpy(&bits, &x, sizeof bits);
-  bits += ((bits >> dropped) & 1) + ((word(1) << (dropped - 1)) - 1);
-  bits &= ~((word(1) << dropped) - 1);
-  vec rounded;
-  memcpy(&rounded, &bits, sizeof rounded);
-  return x == x ? rounded : x;
-}
-
-// A number of packed elements, rounded up to whole vectors.
-void roundPacked(real* packed, long count) {
-  for (long i = 0; i < count; i += VL) store(packed + i, toBf16(load(packed + i)));
-}
-
 // What a product packs of op(b) between two barriers: whole blocks of `deep` rows of some columns.
 struct Piece {
   long n0, panels, width;  // its columns
@@ -178,7 +159,7 @@ struct Packing {
     real* const to = piece.blockAt(k) + j * depth;
     if (g.transposeB) packPanel(g, k, depth, piece.n0 + j, rest, to);
     else packRows(g, k, depth, piece.n0 + j, width, to);
-    if (g.precision == precision_bf16) roundPacked(to, roundUp(width, NR) * depth);
+    if (g.precision == precision_bf16) roundToBf16(to, roundUp(width, NR) * depth);
   }
 };
 
@@ -246,7 +227,7 @@ void gemm(Worker& worker, const Gemm& g) {
       for (long k = piece.k0; k < piece.end; k += deep) {
         const long thick = piece.depthAt(k);
         packA(g, k, thick, i0, rows, ownA);
-        if (g.precision == precision_bf16) roundPacked(ownA, roundUp(rows, MR) * thick);
+        if (g.precision == precision_bf16) roundToBf16(ownA, roundUp(rows, MR) * thick);
         for (long p = from; p < to; p++) strip(g, i0, rows, ownA, piece.n0 + p * NR, piece.blockAt(k) + p * NR * thick, k, thick);
       }
     });

@@ -99,6 +99,25 @@ INLINE vec scaleByPower(vec x, vec magicSum) {
   return x;
 }
 
+// To the nearest bfloat16, ties to even; an f64 is cut to as many bits of mantissa, and keeps its range.
+INLINE vec toBf16(vec x) {
+  typedef std::conditional_t<sizeof(real) == 4, uint32_t, uint64_t> word;
+  typedef word words __attribute__((vector_size(VECTOR_BYTES)));
+  constexpr int dropped = sizeof(real) == 4 ? 16 : 45;
+  words bits;
+  memcpy(&bits, &x, sizeof bits);
+  bits += ((bits >> dropped) & 1) + ((word(1) << (dropped - 1)) - 1);
+  bits &= ~((word(1) << dropped) - 1);
+  vec rounded;
+  memcpy(&rounded, &bits, sizeof rounded);
+  return x == x ? rounded : x;
+}
+
+// The same in place, times `scale`.
+static inline void roundToBf16(real* values, long count, real scale = 1) {
+  for (long i = 0; i < count; i += VL) storePart(values + i, toBf16(loadPart(values + i, count - i)) * scale, count - i);
+}
+
 // e^x: range reduction by ln 2 and a degree-5 polynomial (Cephes expf) for f32, below 2 ulp; std::exp for f64.
 INLINE vec exponential(vec x) {
   if constexpr (sizeof(real) == 4) {

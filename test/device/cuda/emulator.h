@@ -393,6 +393,13 @@ static inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 
 // What kernels otherwise say in PTX. See src/device/cuda/kernels/tensor.cuh for what each does.
 static inline float exponentialOf2(float x) { return std::exp2(x); }
+static inline unsigned roundPair(float low, float high) {
+  const auto rounded = [](float x) {
+    const unsigned bits = __float_as_uint(x);
+    return x != x ? 0x7fffu : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+  };
+  return rounded(low) | rounded(high) << 16;
+}
 static inline void multiplyTile(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
   struct Given {
     unsigned a[4], b[2];

@@ -378,44 +378,39 @@ layer(devices, { timeout: "5 minutes" })("CUDA kernels, emulated", (it) => {
     })
   )
 
-  it.effect("attention and its gradient: grouped heads, padded widths, packed texts, several tiles", () =>
-    Effect.gen(function* () {
-      for (const [batch, length, heads, keyHeads, headWidth, packed] of [
-        [2, 7, 2, 2, 5, false],
-        [1, 150, 2, 1, 16, true],
-        [2, 70, 1, 1, 64, false],
-        [1, 67, 3, 1, 80, true],
-        [1, 40, 1, 1, 128, true],
-        [1, 37, 1, 1, 130, false]
-      ] as const) {
-        const rows = batch * length
-        const qkv = random(1, rows * (heads + 2 * keyHeads) * headWidth)
-        // Texts of uneven length; in the second sequence they begin elsewhere.
-        const begins = (b: number, t: number) => Math.max(0, Math.floor(t / (41 - 9 * b)) * (41 - 9 * b) - b)
-        const starts = Int32Array.from({ length: rows }, (_, row) => begins(Math.floor(row / length), row % length))
-        const given = packed ? { qkv, starts } : { qkv }
-        const out = zeros(rows * heads * headWidth)
-        const sizes = { batch, length, heads, keyHeads, headWidth }
-        const made = yield* agree(
-          "attention",
-          { ...given, out, logSumExp: zeros(rows * heads) },
-          sizes,
-          {},
-          {
-            out: tight,
-            logSumExp: tight
+  it.effect(
+    "attention and its gradient: grouped heads, padded widths, packed texts, several tiles, in f32 and bf16",
+    () =>
+      Effect.gen(function* () {
+        for (const [batch, length, heads, keyHeads, headWidth, packed] of [
+          [2, 7, 2, 2, 5, false],
+          [1, 150, 2, 1, 16, true],
+          [2, 70, 1, 1, 64, false],
+          [1, 67, 3, 1, 80, true],
+          [1, 40, 1, 1, 128, true],
+          [1, 37, 1, 1, 130, false]
+        ] as const) {
+          const rows = batch * length
+          const qkv = random(1, rows * (heads + 2 * keyHeads) * headWidth)
+          // Texts of uneven length; in the second sequence they begin elsewhere.
+          const begins = (b: number, t: number) => Math.max(0, Math.floor(t / (41 - 9 * b)) * (41 - 9 * b) - b)
+          const starts = Int32Array.from({ length: rows }, (_, row) => begins(Math.floor(row / length), row % length))
+          const given = packed ? { qkv, starts } : { qkv }
+          const out = zeros(rows * heads * headWidth)
+          for (const precision of [Precision.f32, Precision.bf16]) {
+            const bf16 = precision === Precision.bf16
+            if (bf16 && headWidth > 128) continue
+            const sizes = { batch, length, heads, keyHeads, headWidth, precision }
+            const forward = { ...given, out, logSumExp: zeros(rows * heads) }
+            // Weights are rounded before their sum is known, so a device's running maximum moves what they are rounded to.
+            const bounds = bf16 ? { out: 4e-3, logSumExp: tight } : { out: tight, logSumExp: tight }
+            const made = yield* agree("attention", forward, sizes, {}, bounds)
+            const [dOut, dQkv] = [random(2, out.length), zeros(qkv.length)]
+            const backward = { ...given, dOut, out: made["out"]!, logSumExp: made["logSumExp"]!, dQkv }
+            yield* agree("attentionGradient", backward, sizes, {}, { dQkv: bf16 ? 1e-3 : 5e-6 })
           }
-        )
-        const backward = {
-          ...given,
-          dOut: random(2, out.length),
-          out: made["out"]!,
-          logSumExp: made["logSumExp"]!,
-          dQkv: zeros(qkv.length)
         }
-        yield* agree("attentionGradient", backward, sizes, {}, { dQkv: 5e-6 })
-      }
-    })
+      })
   )
 
   it.effect("the cache: filled from prompts, then one token at a time over several splits", () =>

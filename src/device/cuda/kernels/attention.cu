@@ -1,27 +1,10 @@
 // Causal attention in f32, forward and backward, never length x length in memory (Dao 2022). A block of 16 x 16 threads has a tile of queries against one tile of
 // keys after another, or a tile of keys against tiles of queries; thread (y, x) has rows y + 16 i and columns x + 16 j of their scores.
 // The gradient is made twice over, by keys and by queries, so that every sum has one owner and one order.
-#include "common.cuh"
-
-struct Shape {
-  int length, heads, keyHeads, width;
-  float scale;
-  __device__ __forceinline__ i64 channels() const { return i64(heads) * width; }
-  __device__ __forceinline__ i64 rowWidth() const { return i64(heads + 2 * keyHeads) * width; }
-  // Where a head's part of row t of batch entry b begins in qkv; heads of keys and values come after those of queries.
-  __device__ __forceinline__ i64 at(int b, int t, int head) const { return (i64(b) * length + t) * rowWidth() + i64(head) * width; }
-  __device__ __forceinline__ i64 outAt(int b, int t, int head) const { return (i64(b) * length + t) * channels() + i64(head) * width; }
-};
+#include "attention.cuh"
 
 INLINE int rowOfThread() { return int(threadIdx.x) / 16; }
 INLINE int columnOfThread() { return int(threadIdx.x) % 16; }
-
-// The first position that row t of a sequence may see; starts: the sequence's, or null.
-INLINE int firstKey(const int* starts, int t) {
-  if (starts == nullptr) return 0;
-  const int start = starts[t];
-  return start < 0 ? 0 : start > t ? t : start;
-}
 
 // to[ROWS][D + 4] = factor * rows of `width` floats, `stride` apart; 0 past the last row and column.
 template <int ROWS, int D>
@@ -121,17 +104,6 @@ INLINE float overColumns(float x, Combine combine) {
   return x;
 }
 
-// The least first key that a tile of rows may see. slots: one a warp.
-INLINE int leastFirstKey(const int* starts, int from, int rows, int* slots) {
-  if (starts == nullptr) return 0;
-  int least = 0x7fffffff;
-  for (int i = int(threadIdx.x); i < rows; i += int(blockDim.x)) {
-    const int first = firstKey(starts, from + i);
-    least = first < least ? first : least;
-  }
-  return blockReduce(least, slots, [](int a, int b) { return a < b ? a : b; });
-}
-
 // A block a tile of 16 RA queries of a head, with tiles of 16 RB keys; the running maximum and sum of a row are known to its 16 threads.
 template <int D, int RA, int RB>
 INLINE void forward(const float* qkv, const int* starts, float* out, float* logSumExp, Shape s) {
@@ -211,8 +183,7 @@ INLINE void forward(const float* qkv, const int* starts, float* out, float* logS
 // along[batch, heads, length] = dOut . out of each row and head, by a warp. The first block looks for starts that lie out of range.
 KERNEL(256) attentionAlong(const float* dOut, const float* out, const int* starts, float* along, int batch, int length, int heads, int width, int launch,
                            int* status) {
-  if (starts != nullptr && blockIdx.x == 0)
-    reportOutside(starts, batch * length, false, [&](int row) { return row % length + 1; }, launch, status);
+  if (blockIdx.x == 0) reportStarts(starts, batch * length, length, launch, status);
   const i64 at = i64(blockIdx.x) * 8 + warpOf(), row = at / heads;
   if (row >= i64(batch) * length) return;
   const int head = int(at % heads);
@@ -337,9 +308,8 @@ INLINE void byQueries(const float* dOut, const float* qkv, const int* starts, co
 
 #define FORWARD_PARAMETERS \
   const float *qkv, const int *starts, float *out, float *logSumExp, int length, int heads, int keyHeads, int width, float scale, int launch, int *status
-#define FORWARD(...)                                                                                                   \
-  if (starts != nullptr && blockIdx.x + blockIdx.y + blockIdx.z == 0)                                                  \
-    reportOutside(starts, int(gridDim.z) * length, false, [&](int row) { return row % length + 1; }, launch, status);  \
+#define FORWARD(...)                                                                                                                 \
+  if (blockIdx.x + blockIdx.y + blockIdx.z == 0) reportStarts(starts, int(gridDim.z) * length, length, launch, status);               \
   forward<__VA_ARGS__>(qkv, starts, out, logSumExp, Shape{length, heads, keyHeads, width, scale})
 KERNEL(256) attention32(FORWARD_PARAMETERS) { FORWARD(32, 4, 4); }
 KERNEL(256) attention64(FORWARD_PARAMETERS) { FORWARD(64, 4, 4); }

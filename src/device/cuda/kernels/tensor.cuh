@@ -11,6 +11,13 @@ INLINE float exponentialOf2(float x) {
   return y;
 }
 
+// Two numbers to the nearest bfloat16, ties to even.
+INLINE u32 roundPair(float low, float high) {
+  u32 pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
 // d[16][8] += a[16][16] . b[16][8] of bfloat16 numbers, by the warp: mma.m16n8k16's fragments.
 INLINE void multiplyTile(float (&d)[4], const u32 (&a)[4], const u32 (&b)[2]) {
   asm volatile(
