@@ -132,6 +132,13 @@ describe("run, where nothing changed (row 40)", () => {
     }
   })
 
+  it("is told whole in a pipe, which takes less at once", async () => {
+    const { out } = await folders.get(1000)!.start(["status", "--json"])
+    const { newest } = JSON.parse(out) as { readonly newest: { readonly stages: ReadonlyArray<unknown> } }
+    assert.strictEqual(newest.stages.length, 1000)
+    assert.isAbove(out.length, 2 ** 17)
+  })
+
   it("adds one record", async () => {
     const records = path.join(folders.get(1000)!.root, ".ptmflow/records")
     const lines = () => fs.readFileSync(records, "utf8").split("\n").filter(Boolean)
