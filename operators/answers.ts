@@ -41,6 +41,27 @@ export const ScoredCompletion = Schema.Struct({
 })
 export type ScoredCompletion = typeof ScoredCompletion.Type
 
+/**
+ * An answer as PPO learned from it, with one number for each of its tokens: `tokenRewards` (-beta times the KL, and the score at the last token; before
+ * whitening), `values` of the critic before the round, and the `advantages` and `returns` of generalised advantage estimation, advantages whitened over all
+ * answers of the round where the round whitens them.
+ */
+export const Experience = Schema.Struct({
+  id: Schema.String,
+  sample: Schema.Int,
+  prompt: Schema.String,
+  answer: Schema.String,
+  answerTokens: Table.Int32List,
+  logProbabilities: Table.Float32List,
+  referenceLogProbabilities: Table.Float32List,
+  reward: Schema.Number,
+  tokenRewards: Table.Float32List,
+  values: Table.Float32List,
+  advantages: Table.Float32List,
+  returns: Table.Float32List
+})
+export type Experience = typeof Experience.Type
+
 /** K answers to one prompt in a person's order: rank 1 is best, equal ranks are ties. */
 export const Ranking = Schema.Struct({
   id: Schema.String,

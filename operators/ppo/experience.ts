@@ -4,12 +4,13 @@
  * @since 0.1.0
  */
 import { generalisedAdvantage, klEstimators, tokenRewards, whiten } from "../../src/engine/loss/advantage.ts"
-import type { ScoredCompletion } from "../answers.ts"
+import type { Experience, ScoredCompletion } from "../answers.ts"
 import { sum } from "../scoring.ts"
 import type { PpoParams } from "./params.ts"
 
-/** What an answer's tokens are worth, one number a token: A and R. */
+/** What an answer's tokens are worth, one number a token: r before whitening, A and R. */
 export interface Estimate {
+  readonly rewards: Float64Array
   readonly advantages: Float64Array
   readonly returns: Float64Array
 }
@@ -42,14 +43,38 @@ export const estimate = (
     tokenRewards(row.logProbabilities, row.referenceLogProbabilities, scores[i]!, beta)
   )
   const rewards = params.whitenRewards ? together(raw, (all) => whiten(all, false, params.whitenDdof)) : raw
-  const estimates = rewards.map((part, i) => generalisedAdvantage(part, values[i]!, params.gamma, params.lambda))
+  const estimates = rewards.map((part, i) => ({
+    rewards: raw[i]!,
+    ...generalisedAdvantage(part, values[i]!, params.gamma, params.lambda)
+  }))
   if (!params.whitenAdvantages) return estimates
   const white = together(
     estimates.map(({ advantages }) => advantages),
     (all) => whiten(all, true, params.whitenDdof)
   )
-  return estimates.map(({ returns }, i) => ({ advantages: white[i]!, returns }))
+  return estimates.map((each, i) => ({ ...each, advantages: white[i]! }))
 }
+
+/** Answers with what their tokens are worth, as rows; `values` are the critic's, one an answer token. */
+export const experienceOf = (
+  answers: ReadonlyArray<ScoredCompletion>,
+  values: ReadonlyArray<Float32Array>,
+  estimates: ReadonlyArray<Estimate>
+): ReadonlyArray<Experience> =>
+  answers.map((row, i) => ({
+    id: row.id,
+    sample: row.sample,
+    prompt: row.prompt,
+    answer: row.answer,
+    answerTokens: row.answerTokens,
+    logProbabilities: row.logProbabilities,
+    referenceLogProbabilities: row.referenceLogProbabilities,
+    reward: row.reward,
+    tokenRewards: Float32Array.from(estimates[i]!.rewards),
+    values: values[i]!,
+    advantages: Float32Array.from(estimates[i]!.advantages),
+    returns: Float32Array.from(estimates[i]!.returns)
+  }))
 
 /** The scores of all rounds so far: how many, their mean, and the sum of squared deviations from it (Welford 1962; Chan et al. 1979). */
 export interface ScoreHistory {

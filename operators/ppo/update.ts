@@ -17,14 +17,22 @@ import { Stage } from "../../src/operator/stage.ts"
 import * as Table from "../../src/table/index.ts"
 import { adapted } from "../adapter.ts"
 import * as AnswerSequence from "../answer-sequence.ts"
-import type { ScoredCompletion } from "../answers.ts"
+import { Experience, type ScoredCompletion } from "../answers.ts"
 import type { Checkpoint } from "../checkpoint.ts"
 import * as Order from "../order.ts"
 import * as Pace from "../pace.ts"
 import type { TokenSequence } from "../rows.ts"
 import { score, temperatureOf } from "../scoring.ts"
 import * as Windows from "../windows.ts"
-import { type Estimate, estimate, extend, rolloutMetrics, scaleScores, valueMetrics } from "./experience.ts"
+import {
+  type Estimate,
+  estimate,
+  experienceOf,
+  extend,
+  rolloutMetrics,
+  scaleScores,
+  valueMetrics
+} from "./experience.ts"
 import type { PpoParams } from "./params.ts"
 import { PointPort } from "./point.ts"
 
@@ -85,7 +93,7 @@ const addMetrics = (sums: Record<string, number>, part: Readonly<Record<string, 
   }
 }
 
-/** Takes a policy and answers it sampled, with scores and reference log-probabilities; gives the policy, and the critic where there is one. */
+/** Takes a policy and answers it sampled, with scores and reference log-probabilities; gives the policy, the critic where there is one, and the answers as they were learned from. */
 export const update = Effect.fnUntraced(function* (operator: string, inputs: Inputs, params: PpoParams) {
   const stage = yield* Stage
   const { critic, policy } = inputs
@@ -254,7 +262,8 @@ export const update = Effect.fnUntraced(function* (operator: string, inputs: Inp
     scoreMean: history.mean,
     scoreSquares: history.squares
   }
-  return yield* checkpoints(session, shared ? undefined : judge, inputs, state)
+  const experience = Table.fromRows(Experience, experienceOf(answers, old, everyone), { from: { scored: places } })
+  return { ...(yield* checkpoints(session, shared ? undefined : judge, inputs, state)), experience }
 }, Effect.scoped)
 
 const checkpoints = Effect.fnUntraced(function* (

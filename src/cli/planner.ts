@@ -66,7 +66,9 @@ export const planner = (
   const failed = (message: string) => new PageError({ status: 500, place: file, message, next: "" })
   const output = Effect.callback<string, PageError>((resume, signal) => {
     const command = [...process.execArgv, process.argv[1]!, ...args]
-    execFile(process.execPath, command, { signal, maxBuffer: MOST_BYTES }, (error, text, errors) => {
+    // What goes wrong is shown in a page, which breaks lines itself.
+    const env = { ...process.env, COLUMNS: "100000", NO_COLOR: "1" }
+    execFile(process.execPath, command, { signal, env, maxBuffer: MOST_BYTES }, (error, text, errors) => {
       const planned = error === null || error.code === due
       resume(
         planned ? Effect.succeed(text) : Effect.fail(failed(errors.replace(/^error: /, "").trim() || error.message))

@@ -232,11 +232,13 @@ export const TablePage = Schema.Struct({
 })
 export type TablePage = typeof TablePage.Type
 
-/** A token of an answer; what the table does not have is null. KL is log-probability less the reference's, in nats. */
+/** A token of an answer; what the table does not have is null. KL is log-probability less the reference's, in nats; reward, value and advantage are the update's. */
 export const TokenView = Schema.Struct({
   text: Schema.String,
   logProbability: Schema.NullOr(Schema.Number),
   kl: Schema.NullOr(Schema.Number),
+  reward: Schema.NullOr(Schema.Number),
+  value: Schema.NullOr(Schema.Number),
   advantage: Schema.NullOr(Schema.Number)
 })
 
@@ -249,15 +251,17 @@ export const AnswerView = Schema.Struct({
 })
 export type AnswerView = typeof AnswerView.Type
 
-/** Rollouts by prompt, those of rows that follow each other together. `has` says which columns the table has. */
+/** Rollouts by prompt, those of rows that follow each other together. `has` says which columns the table has: `score` is an answer's reward, the others are of its tokens. */
 export const Rollouts = Schema.Struct({
   of: ArtifactView,
   has: Schema.Struct({
     tokens: Schema.Boolean,
     logProbability: Schema.Boolean,
     kl: Schema.Boolean,
+    reward: Schema.Boolean,
+    value: Schema.Boolean,
     advantage: Schema.Boolean,
-    reward: Schema.Boolean
+    score: Schema.Boolean
   }),
   prompts: Schema.Array(Schema.Struct({ prompt: Schema.String, answers: Schema.Array(AnswerView) })),
   total: Schema.Number,

@@ -2,7 +2,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import type { Run } from "../../src/page/answers.ts"
+import type { PlanView, Run } from "../../src/page/answers.ts"
 import { counting, Folder } from "./command-line.ts"
 
 let folder: Folder
@@ -70,4 +70,46 @@ test("another host has a token, and a port that is taken is an error that says s
   expect(second.errors).toMatch(/cannot be served at 0\.0\.0\.0:\d+.*EADDRINUSE[\s\S]*--port/)
   expect(second.code).toBe(1)
   expect((await page.stop()).code).toBe(130)
+})
+
+test("the plan of a pipeline is there before it ran, and follows its file and its runs", async () => {
+  const other = new Folder()
+  const write = (text: string) => other.write("mine.ts", text)
+  write(`export { default } from ${JSON.stringify(counting)}`)
+  const flags = ["--store", path.join(other.root, "store"), "--set", "value=3"]
+  const page = await serve(path.join(other.root, "mine.ts"), ...flags)
+  const until = async (wanted: (plan: PlanView) => boolean): Promise<PlanView> => {
+    for (;;) {
+      const plan = (await (await fetch(`${page.address}api/plan`)).json()) as PlanView
+      if (plan.planned !== null && !plan.busy && wanted(plan)) return plan
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+  }
+  const states = (plan: PlanView) => new Set(plan.stages.map(({ state }) => state))
+  const first = await until(({ stages }) => stages.length > 0)
+  expect(first).toMatchObject({ pipeline: "counting", error: null, run: null })
+  expect(states(first)).toEqual(new Set(["due"]))
+  const count = first.stages.find(({ stage }) => stage === "count")!
+  expect(count.inputs).toEqual({ from: { stage: "start", port: "number" } })
+  expect(count.reasons).toContain("it never ran")
+
+  expect((await folder.start(["run", path.join(other.root, "mine.ts"), ...flags])).code).toBe(0)
+  await until((plan) => states(plan).size === 1 && states(plan).has("reusable"))
+  write("export default 1")
+  const broken = await until(({ error }) => error !== null)
+  expect(broken.error!.message).toMatch(/is a value of type number, not a pipeline/)
+  expect(broken.stages.length).toBe(first.stages.length)
+  write(`export { default } from ${JSON.stringify(counting)}`)
+  await until(({ error }) => error === null)
+  // Results that are gone are seen too.
+  fs.rmSync(path.join(other.root, "store", "objects"), { recursive: true })
+  await until((plan) => states(plan).has("due"))
+  expect((await page.stop()).code).toBe(130)
+  other.remove()
+}, 60_000)
+
+test("settings without a pipeline are refused", async () => {
+  const { code, errors } = await folder.start(["serve", "--port", "0", "--set", "a=1"])
+  expect(code).toBe(1)
+  expect(errors).toMatch(/none was named/)
 })

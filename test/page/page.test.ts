@@ -11,10 +11,12 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { type Browser, chromium, type Page } from "playwright-core"
 import { cpu } from "../../src/device/cpu/cpu.ts"
+import type { Plan } from "../../src/executor/plan.ts"
 import type {
   Curves,
   Diff,
   Lineage,
+  PlanView,
   Refusal,
   Rollouts,
   Run,
@@ -25,6 +27,8 @@ import type {
   TablePage
 } from "../../src/page/answers.ts"
 import * as Answers from "../../src/page/answers.ts"
+import type { Planner } from "../../src/page/server/plan.ts"
+import { PageError } from "../../src/page/server/refusal.ts"
 import { type Serving, serve } from "../../src/page/server/serve.ts"
 import { open, Store } from "../../src/store/store.ts"
 import { beginRun, loop } from "./live-run.ts"
@@ -73,6 +77,7 @@ const schemas: ReadonlyArray<readonly [RegExp, Schema.ConstraintDecoder<unknown>
   [/^api\/diff/, Answers.Diff],
   [/^api\/tables/, Answers.TablePage],
   [/^api\/rollouts/, Answers.Rollouts],
+  [/^api\/plan$/, Answers.PlanView],
   [/^api\/sample/, Answers.Sampled]
 ]
 
@@ -201,7 +206,16 @@ describe("the page's answers", () => {
 
   it("give rollouts token by token: the tokens are the answer, and KL is what the columns say", async () => {
     const { body } = await ask<Rollouts>("api/rollouts/score.1.scored?limit=5")
-    assert.deepStrictEqual(body.has, { tokens: true, logProbability: true, kl: true, advantage: false, reward: true })
+    const scored = {
+      tokens: true,
+      logProbability: true,
+      kl: true,
+      reward: false,
+      value: false,
+      advantage: false,
+      score: true
+    }
+    assert.deepStrictEqual(body.has, scored)
     const { body: table } = await ask<TablePage>("api/tables/score.1.scored?limit=5")
     const column = (name: string, row: number) =>
       table.rows[row]!.cells[table.columns.findIndex((each) => each.name === name)]
@@ -212,9 +226,27 @@ describe("the page's answers", () => {
       for (const [i, { kl }] of tokens!.entries()) assert.approximately(kl!, own[i]! - reference[i]!, 1e-6)
     }
     const { body: plain } = await ask<Rollouts>("api/rollouts/rollout.1.completions?limit=1")
-    assert.deepStrictEqual([plain.has.reward, plain.has.kl], [false, false])
+    assert.deepStrictEqual([plain.has.score, plain.has.kl], [false, false])
+    const { body: learned } = await ask<Rollouts>("api/rollouts/ppo.1.experience?limit=5")
+    assert.isTrue(Object.values(learned.has).every((each) => each))
+    for (const { reward, tokens } of learned.prompts.flatMap(({ answers }) => answers)) {
+      const [last] = tokens!.toReversed()
+      // Whatever beta is, the KL counts against what it is worth, and the reward comes at the end.
+      const beta = -tokens![0]!.reward! / tokens![0]!.kl!
+      assert.isAbove(beta, 0)
+      assert.approximately(last!.reward!, reward! - beta * last!.kl!, 1e-4)
+      for (const { advantage, value } of tokens!) assert.isTrue(Number.isFinite(advantage) && Number.isFinite(value))
+    }
     const { body: refused, status } = await ask<Refusal>("api/rollouts/documents")
     assert.deepStrictEqual([status, refused._tag], [400, "Refusal"])
+  })
+
+  it("of no pipeline have no plan, and planning again is asked for with POST", async () => {
+    const { body } = await ask<PlanView>("api/plan")
+    assert.deepStrictEqual([body.file, body.stages], [null, []])
+    const headers = { "content-type": "application/json" }
+    assert.strictEqual((await ask("api/plan", { method: "POST", headers, body: "{}" })).status, 200)
+    assert.strictEqual((await ask("api/plan", { method: "POST" })).status, 415)
   })
 
   it("sample from a checkpoint, the same for the same seed", async () => {
@@ -393,6 +425,25 @@ describe("the page's answers", () => {
   })
 })
 
+/** A plan of the loop: the first stage runs for a reason, the others may because of it. */
+const planOf = (message: string): Plan => ({
+  format: 1,
+  pipeline: "loop",
+  seconds: 3,
+  stages: loop(2, 1).map(({ inputs, operator, stage }, i) =>
+    i === 0
+      ? {
+          stage,
+          operator,
+          inputs,
+          action: "run",
+          reasons: [{ kind: "parameter", place: "steps", message }],
+          seconds: 3
+        }
+      : { stage, operator, inputs, action: "maybe", reasons: [], cause: { stage: "pretrain", message } }
+  )
+})
+
 /** The node that has the focus, in the page. */
 const focused = 'document.activeElement?.getAttribute("data-node")'
 
@@ -417,7 +468,8 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
   /** A page of its own, in which nothing may be written to the console, fail to load, or break the policy. */
   const visit = async (
     scheme: "light" | "dark",
-    use: (page: Page, shot: (name: string) => Promise<void>) => Promise<void>
+    use: (page: Page, shot: (name: string) => Promise<void>) => Promise<void>,
+    address = local.address
   ) => {
     const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, colorScheme: scheme })
     page.setDefaultTimeout(30_000)
@@ -425,9 +477,9 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
     page.on("console", (message) => wrong.push(`${message.type()}: ${message.text()}`))
     page.on("pageerror", ({ message }) => wrong.push(message))
     page.on("request", (request) => {
-      if (!request.url().startsWith(local.address)) wrong.push(`asked for ${request.url()}`)
+      if (!request.url().startsWith(address)) wrong.push(`asked for ${request.url()}`)
     })
-    await page.goto(local.address)
+    await page.goto(address)
     await use(page, async (name) => {
       const bytes = await page.screenshot({ path: path.join(shots, `${name}-${scheme}.png`) })
       assert.isAbove(bytes.length, 5_000, name)
@@ -443,6 +495,9 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
       visit(scheme, async (page, shot) => {
         await page.getByRole("link", { name: runs[1]! }).waitFor()
         await shot("runs")
+        await page.getByRole("link", { name: "Pipeline" }).click()
+        await page.getByText("started without a pipeline").waitFor()
+        await page.getByRole("link", { name: "Runs", exact: true }).click()
         for (const run of runs) await page.getByRole("checkbox", { name: run }).check()
         await page.getByRole("button", { name: /^Compare curves/ }).click()
         await heading(page, "Curves")
@@ -493,6 +548,10 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
         assert.isTrue(await page.getByRole("radio", { name: "advantage" }).isDisabled())
         await page.getByRole("checkbox", { name: "numbers" }).check()
         await page.locator(".token small").first().waitFor()
+        await page.getByRole("link", { name: "Rollouts" }).click()
+        await page.getByRole("link", { name: /^ppo.1.experience/ }).click()
+        await page.getByRole("radio", { name: "advantage" }).check()
+        await page.locator(".token.minus-6, .token.plus-6").first().waitFor()
         await shot("rollouts")
 
         await page.getByRole("link", { name: "Playground" }).click()
@@ -529,6 +588,50 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
       await page.keyboard.press("Enter")
       await page.locator('[data-node="ppo.1"]:focus').waitFor()
     }))
+
+  it("shows the plan of a pipeline before it ran, anew when its files change, and its run while that goes on", async () => {
+    const other = await Effect.runPromise(open(path.join(folder, "planned")))
+    const inOther = <A, E>(effect: Effect.Effect<A, E, Store | Scope.Scope>) =>
+      inStore(Effect.provideService(effect, Store, other))
+    let files = "as they are"
+    let answer: Effect.Effect<Plan, PageError> = Effect.succeed(planOf("it never ran"))
+    const planner: Planner = {
+      file: "pipelines/loop.ts",
+      fingerprint: () => files,
+      plan: Effect.suspend(() => answer)
+    }
+    const { address } = await inOther(serve({ host: "127.0.0.1", port: 0, device: cpu({ threads: 1 }), planner }))
+    await visit(
+      "dark",
+      async (page, shot) => {
+        await page.getByRole("link", { name: "Pipeline" }).click()
+        await page.locator(".node.tone-maybe", { hasText: "ppo.1" }).click()
+        assert.include(await page.locator(".panel").innerText(), "because of pretrain: it never ran")
+        await page.locator(".panel").getByRole("link", { name: "pretrain" }).first().click()
+        await page.locator(".panel .tone-due").waitFor()
+        await shot("plan")
+        answer = Effect.succeed(planOf("parameter steps: 1 -> 2"))
+        files = "changed"
+        await page.locator(".panel", { hasText: "parameter steps: 1 -> 2" }).waitFor()
+        answer = Effect.fail(new PageError({ status: 500, place: "", message: "it does not compile", next: "" }))
+        files = "broken"
+        await page.getByRole("alert").filter({ hasText: "it does not compile" }).waitFor()
+        assert.isAbove(await page.locator(".node").count(), 1, "the last plan stays")
+
+        const { add, end } = await inOther(beginRun("2026-11-24T09-40-00-000003", loop(2, 1)))
+        await page.getByRole("link", { name: "The run that goes on" }).waitFor()
+        add({ _tag: "Started", stage: "pretrain", time: Date.now(), key: "k", reasons: ["it never ran"] })
+        await page.locator(".node.tone-running", { hasText: "pretrain" }).waitFor()
+        answer = Effect.succeed(planOf("code of train.ts changed"))
+        await Effect.runPromise(end)
+        await page.locator(".panel", { hasText: "code of train.ts changed" }).waitFor()
+        answer = Effect.succeed(planOf("of another opinion"))
+        await page.getByRole("button", { name: "Plan again" }).click()
+        await page.locator(".panel", { hasText: "of another opinion" }).waitFor()
+      },
+      address
+    )
+  })
 
   it("shows a thousand stages put together, and each, and follows them while they run", () =>
     visit("dark", async (page, shot) => {

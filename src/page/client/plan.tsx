@@ -127,8 +127,16 @@ const again = () => ask("plan", { method: "POST", headers: { "content-type": "ap
 /** What is to be done, or how far the run is. */
 const Stages = ({ plan }: { readonly plan: PlanAnswer }) => {
   const live = useRun(plan.run ?? "")
-  const run = plan.run === null ? undefined : live.value?.run
-  const stages = run?.detail ?? plan.stages
+  const begun = plan.run === null ? undefined : live.value?.run
+  const known = new Map(begun?.detail.map((stage) => [stage.stage, stage]))
+  // A run that has only just begun does not know all of its stages yet.
+  const run = known.size === 0 ? undefined : begun
+  const stages =
+    run === undefined
+      ? plan.stages
+      : run.detail.length >= run.stages
+        ? run.detail
+        : plan.stages.map((stage) => known.get(stage.stage) ?? { ...stage, state: "pending" as const })
   const due = stages.some(({ state }) => state === "due" || state === "maybe")
   return (
     <>
@@ -160,7 +168,11 @@ const Stages = ({ plan }: { readonly plan: PlanAnswer }) => {
       {stages.length === 0 ? null : (
         <Dag label={`Stages of ${plan.pipeline}`} stages={stages}>
           {(stage) =>
-            run === undefined ? <Detail stage={stage as PlanStage} /> : <StagePanel run={run} stage={stage} />
+            run === undefined || !known.has(stage.stage) ? (
+              <Detail stage={plan.stages.find((each) => each.stage === stage.stage) ?? (stage as PlanStage)} />
+            ) : (
+              <StagePanel run={run} stage={stage} />
+            )
           }
         </Dag>
       )}

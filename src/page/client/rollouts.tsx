@@ -12,13 +12,15 @@ import { figure } from "./quantity.ts"
 import { href, route, show } from "./route.ts"
 import { Legend, type Scale, scaleOf, Tokens } from "./tokens.tsx"
 
-type Measure = "logProbability" | "kl" | "advantage"
+type Measure = "logProbability" | "kl" | "reward" | "value" | "advantage"
 
 /** Surprise is shown, which is more for what is less likely: a pale token was expected. */
 const measures: ReadonlyArray<readonly [Measure, string, string]> = [
   ["logProbability", "log-probability", "Log-probability of the token as it was drawn, in nats: strong is unlikely"],
   ["kl", "KL", "Log-probability under the policy less that under the reference, in nats"],
-  ["advantage", "advantage", "Advantage of the token in the policy's update"]
+  ["reward", "reward", "What the token was worth: less for KL, and the answer's reward at its last token"],
+  ["value", "value", "What the critic expected from here on"],
+  ["advantage", "advantage", "How much better than expected it went: what the policy was moved by"]
 ]
 
 const PAGE = 24
@@ -64,10 +66,9 @@ const Answer = (props: {
 const missingNote = (has: Rollouts["has"]): string => {
   if (!has.tokens) return "This table has no tokens: answers are shown as text."
   const without = measures.filter(([measure]) => !has[measure]).map(([, name]) => name)
-  if (!has.reward) without.push("reward")
   return without.length === 0
     ? ""
-    : `This table does not have ${without.join(", ")}.${has.reward ? "" : " The scored table of the same round has reward and KL."}`
+    : `This table does not have ${without.join(", ")}. What ppo gives as experience has all of them${has.score ? "" : ", what score gives has KL"}.`
 }
 
 const Read = () => {

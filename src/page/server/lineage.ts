@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import { diff as diffOf } from "../../executor/diff.ts"
 import { downstream, type Made } from "../../lineage/ledger.ts"
-import { paramsOf, type StageRecord } from "../../lineage/record.ts"
+import { paramsOf, placeOf, type StageRecord } from "../../lineage/record.ts"
 import { recordThatGave } from "../../lineage/records.ts"
 import { Store } from "../../store/store.ts"
 import type { Diff, Lineage, LineageNodeView } from "../answers.ts"
@@ -20,7 +20,7 @@ const idOf = (key: string, port: string): string => `${key}:${port}`
 type Node = Omit<LineageNodeView, "inputs" | "more"> & { readonly record: StageRecord }
 
 const nodeOf = (record: StageRecord, port: string, distance: number): Node => {
-  const { device, key, metrics, pipeline, preimage, run, seconds, stage, time } = record
+  const { key, metrics, pipeline, preimage, run, seconds, stage, time } = record
   return {
     ...artifactView(record.outputs[port]!, stage, key, port),
     id: idOf(key, port),
@@ -30,7 +30,7 @@ const nodeOf = (record: StageRecord, port: string, distance: number): Node => {
     run,
     time,
     seconds,
-    device,
+    device: placeOf(record),
     distance,
     params: paramsOf(preimage),
     metrics: Object.fromEntries(

@@ -39,9 +39,6 @@ const numbers = (value: unknown): ReadonlyArray<number> | undefined =>
 
 const finite = (value: unknown): number | null => (typeof value === "number" && Number.isFinite(value) ? value : null)
 
-/** Columns that the advantage may be in: none of the recipe's tables keeps it, as it depends on the critic of the round. */
-const ADVANTAGE = "advantages"
-
 /** Answers of rows from `offset` on, `limit` at most, by prompt. */
 export const rollouts = Effect.fnUntraced(function* (reference: string, offset: number, limit: number) {
   const { of, pages } = yield* openTable(reference)
@@ -51,7 +48,7 @@ export const rollouts = Effect.fnUntraced(function* (reference: string, offset: 
     return yield* wrong(
       reference,
       `${of.name} has no columns prompt and answer; it has ${names.join(", ")}`,
-      "Rollouts are what rollout, score and demonstrations give."
+      "Rollouts are what rollout, score, ppo and demonstrations give."
     )
   }
   const tokenizer = has("answerTokens") ? yield* tokenizerOf(of.key) : undefined
@@ -67,7 +64,9 @@ export const rollouts = Effect.fnUntraced(function* (reference: string, offset: 
       const tokens = tokenizer === undefined ? undefined : numbers(get("answerTokens"))
       const logProbabilities = numbers(get("logProbabilities"))
       const reference = numbers(get("referenceLogProbabilities"))
-      const advantages = numbers(get(ADVANTAGE))
+      const rewards = numbers(get("tokenRewards"))
+      const values = numbers(get("values"))
+      const advantages = numbers(get("advantages"))
       const answer: AnswerView = {
         row,
         answer: String(get("answer") ?? ""),
@@ -77,6 +76,8 @@ export const rollouts = Effect.fnUntraced(function* (reference: string, offset: 
             text: tokenizer!.decode([token], { keepSpecial: true }),
             logProbability: finite(logProbabilities?.[i]),
             kl: finite((logProbabilities?.[i] ?? Number.NaN) - (reference?.[i] ?? Number.NaN)),
+            reward: finite(rewards?.[i]),
+            value: finite(values?.[i]),
             advantage: finite(advantages?.[i])
           })) ?? null
       }
@@ -92,8 +93,10 @@ export const rollouts = Effect.fnUntraced(function* (reference: string, offset: 
       tokens: tokenizer !== undefined,
       logProbability: has("logProbabilities"),
       kl: has("logProbabilities") && has("referenceLogProbabilities"),
-      advantage: has(ADVANTAGE),
-      reward: has("reward")
+      reward: has("tokenRewards"),
+      value: has("values"),
+      advantage: has("advantages"),
+      score: has("reward")
     },
     prompts,
     total,

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { runGraph, runStatus, type StageOutcome } from "../../lineage/ledger.ts"
-import { paramsOf, type RunRecord } from "../../lineage/record.ts"
+import { paramsOf, placeOf, type RunRecord } from "../../lineage/record.ts"
 import { type RecordedRun, recordUpTo, runNames, runRecords } from "../../lineage/records.ts"
 import { type LogEntry, readLog } from "../../lineage/run-log.ts"
 import { isAlive } from "../../store/holder.ts"
@@ -157,7 +157,7 @@ export const stageDetail = Effect.fnUntraced(function* (name: string, stage: str
     reasons,
     artifacts: Object.entries(made?.outputs ?? {}).map(([port, artifact]) => artifactView(artifact, stage, key!, port)),
     params: made === undefined ? {} : paramsOf(made.preimage),
-    made: made === undefined ? null : { run: made.run, stage: made.stage, time: made.time, device: made.device }
+    made: made === undefined ? null : { run: made.run, stage: made.stage, time: made.time, device: placeOf(made) }
   }
   return view
 })
