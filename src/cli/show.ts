@@ -7,6 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { resolve } from "../lineage/ledger.ts"
+import { placeOf } from "../lineage/record.ts"
+import { stageRecord } from "../lineage/records.ts"
 import { verifiedOf } from "../lineage/verified.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import { Store, layer as storeLayer } from "../store/store.ts"
@@ -28,14 +30,23 @@ export const show = Effect.fnUntraced(
     const view = viewOf(process.stdout)
     const { journal } = yield* Store
     const verified = verifiedOf(journal, made)
-    const lines = [...artifactLines(made, view), ...(verified === undefined ? [] : [`  ${verifiedText(verified)}`])]
+    const record = stageRecord(journal, made.key)
+    const place = record === undefined ? null : placeOf(record)
+    const about = artifactLines(made, view, place === null ? [] : [["made on", place]])
+    const lines = [...about, ...(verified === undefined ? [] : [`  ${verifiedText(verified)}`])]
     if (artifact.kind === "table") {
       const rows = yield* firstRows(artifact, input.rows)
       if (input.json) return yield* printLines(rows.map((row) => JSON.stringify(row)))
       const { rowLines } = yield* Effect.promise(() => import("./render/rows.ts"))
       return yield* printLines([...lines, "", ...rowLines(rows, view)])
     }
-    if (input.json) return yield* printJson({ ...made, ...(verified === undefined ? {} : { verified }) })
+    if (input.json)
+      return yield* printJson({
+        ...made,
+        device: record?.device ?? null,
+        ranOn: record?.ranOn ?? null,
+        ...(verified === undefined ? {} : { verified })
+      })
     yield* printLines(lines)
     if (artifact.kind !== "report") return
     const { ReportPort } = yield* Effect.promise(() => import("../../operators/report.ts"))

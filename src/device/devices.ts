@@ -71,7 +71,7 @@ const best = Effect.fnUntraced(function* (of: Devices["Service"]["of"]) {
   const reasons: { readonly [K in DeviceKind]: string } = {
     cuda: "the best there is",
     cpu: "no usable GPU",
-    tfjs: "no usable GPU and no C++ compiler, with which the cpu device would be faster"
+    tfjs: "slower than cpu, for which there is no C++ compiler"
   }
   const problems: Array<string> = []
   for (const preferred of deviceKinds) {

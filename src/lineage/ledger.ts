@@ -47,6 +47,8 @@ export interface LineageNode extends Made {
   readonly params: Schema.Json
   readonly metrics: { readonly [name: string]: number }
   readonly device: string | null
+  /** The kind of the device, its name in the run, and its numerics class. */
+  readonly ranOn?: StageRecord["ranOn"]
   readonly time: number
   readonly seconds: number
   readonly sources: ReadonlyArray<{ readonly name: string; readonly digest: string }>
@@ -240,7 +242,7 @@ export const upstream = Effect.fnUntraced(function* (
         message: `the record of stage key ${key} is not in the store: its journal was damaged`
       })
     }
-    const { device, metrics, pipeline, preimage, run, seconds, stage, time } = record
+    const { device, metrics, pipeline, preimage, ranOn, run, seconds, stage, time } = record
     const verified = verifiedOf(journal, { artifact, key, port })
     const inputs = Object.fromEntries(
       Object.entries(record.inputs).map(([name, input]) => [
@@ -259,6 +261,7 @@ export const upstream = Effect.fnUntraced(function* (
       params: paramsOf(preimage),
       metrics,
       device,
+      ...(ranOn === undefined ? {} : { ranOn }),
       time,
       seconds,
       sources: preimage.sources,

@@ -80,6 +80,10 @@ export const StageRecord = Schema.Struct({
 })
 export type StageRecord = typeof StageRecord.Type
 
+/** Where a stage ran, in words: `cuda:1, NVIDIA H100 ..., numerics 3fa2b1c04d5e`; null where it used no device. Records of older versions have the description alone. */
+export const placeOf = ({ device, ranOn }: Pick<StageRecord, "device" | "ranOn">): string | null =>
+  device === null || ranOn === undefined ? device : `${ranOn.name}, ${device}, numerics ${ranOn.numerics.slice(0, 12)}`
+
 /** Which key each stage of a pipeline had, in an order of running. Runs with the same keys share one. */
 export const Binding = Schema.Array(Schema.Struct({ stage: Schema.String, key: Schema.String }))
 export type Binding = typeof Binding.Type

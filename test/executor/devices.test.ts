@@ -96,7 +96,7 @@ describe("devices of a run", () => {
             })
           }
         ),
-        { numRuns: 40 }
+        { numRuns: 20 }
       )
     )
   )

@@ -24,13 +24,15 @@ export const sizeOf = ({ meta }: Artifact): string => {
   return ""
 }
 
-/** Its name, kind and digest, then its metadata and its blobs. */
+/** Its name, kind and digest, what else is known of it, then its metadata and its blobs. */
 export const artifactLines = (
   { artifact, port, stage }: { readonly artifact: Artifact; readonly stage: string; readonly port: string },
-  { columns, style }: View
+  { columns, style }: View,
+  known: ReadonlyArray<readonly [string, string]> = []
 ): ReadonlyArray<string> => {
   const rows: ReadonlyArray<readonly [string, string]> = [
     ["digest", artifact.digest],
+    ...known,
     ...(artifact.kind === "report" ? [] : Object.entries(artifact.meta)).map(
       ([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)] as const
     ),

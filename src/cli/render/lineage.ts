@@ -26,9 +26,13 @@ export const lineageLines = (root: LineageNode, view: View): ReadonlyArray<strin
     `${style.strong(`${stage}.${port}`)}  ${artifact.kind} ${style.name(shortDigest(artifact.digest))}`
 
   const describe = (node: LineageNode, head: string, rest: string): void => {
-    const { metrics, operator, params, seconds, sources, stage, verified } = node
+    const { metrics, operator, params, ranOn, seconds, sources, stage, verified } = node
     const start = `${head}${nameOf(node)}  `
-    const facts = [duration(seconds), ...metricPhrases(resultMetrics(metrics))]
+    const facts = [
+      duration(seconds),
+      ...(ranOn === undefined ? [] : [`on ${ranOn.name}`]),
+      ...metricPhrases(resultMetrics(metrics))
+    ]
     say(`${start}${style.faint(fitting(facts, columns - width(start)))}`)
     const made = operator === roundOf(stage).base ? "" : `${operator}  `
     const text = printable(`${made}${paramsText(params)}`)

@@ -47,7 +47,12 @@ export const plainLines = (state: Progress, event: Event, now: number, written: 
     case "StageStarted": {
       written.set(event.stage, now)
       const reasons = event.reasons.map(({ message }) => message).join("; ")
-      return [printable(`started ${event.stage}${reasons === "" ? "" : `: ${reasons}`}`)]
+      const elsewhere = event.device !== undefined && !state.device.startsWith(`${event.device}:`)
+      return [
+        printable(
+          `started ${event.stage}${elsewhere ? ` on ${event.device}` : ""}${reasons === "" ? "" : `: ${reasons}`}`
+        )
+      ]
     }
     case "StageProgress": {
       if (event.resumed === true) return [`resumed ${event.stage} from step ${event.step}`]
