@@ -9,9 +9,9 @@ import { downstream, LineageError, type LineageNode, resolve, upstream } from ".
 import { stageRecord } from "../lineage/records.ts"
 import { statementOf } from "../lineage/statement.ts"
 import { Store, layer as storeLayer } from "../store/store.ts"
-import { printJson, printLines, viewOf } from "./output.ts"
+import { printDiagram, printJson, printLines, viewOf } from "./output.ts"
 import { descendantLines } from "./render/descendants.ts"
-import { type Diagram, type DiagramFormat, diagramLines } from "./render/diagram.ts"
+import type { Diagram, DiagramFormat } from "./render/diagram.ts"
 import { lineageLines } from "./render/lineage.ts"
 
 /** Prints the tree. */
@@ -44,7 +44,7 @@ export const lineage = Effect.fnUntraced(
       const record = stageRecord((yield* Store).journal, node.key)!
       return yield* printJson(statementOf(node, record))
     }
-    if (format !== undefined) return yield* printLines(diagramLines(format, diagramOf(node)))
+    if (format !== undefined) return yield* printDiagram(format, diagramOf(node))
     yield* input.json ? printJson(flat(node)) : printLines(lineageLines(node, view))
   },
   (effect, { store }) => Effect.provide(effect, storeLayer(store))

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import type { Diagram, DiagramFormat } from "./render/diagram.ts"
 import { styleOf, type View } from "./render/view.ts"
 
 /** Whether lines on standard output can be rewritten. */
@@ -41,3 +42,12 @@ export const printErrors = (lines: ReadonlyArray<string>): Effect.Effect<void> =
 
 /** Writes one JSON value on one line to standard output. */
 export const printJson = (value: unknown): Effect.Effect<void> => printLines([JSON.stringify(value)])
+
+/** Writes a diagram to standard output, and to standard error what may keep it from being drawn. */
+export const printDiagram = Effect.fnUntraced(function* (format: DiagramFormat, diagram: Diagram) {
+  const { diagramLines, diagramWarning } = yield* Effect.promise(() => import("./render/diagram.ts"))
+  const lines = diagramLines(format, diagram)
+  yield* printLines(lines)
+  const warning = diagramWarning(format, diagram, lines)
+  if (warning !== undefined) yield* printErrors([warning])
+})

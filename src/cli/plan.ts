@@ -10,7 +10,7 @@ import type { Graph } from "../pipeline/graph.ts"
 import { layer as storeLayer } from "../store/store.ts"
 import { withDevice } from "./device.ts"
 import { loadGraph } from "./load.ts"
-import { printJson, printLines, viewOf } from "./output.ts"
+import { printDiagram, printJson, printLines, viewOf } from "./output.ts"
 import { withRemote } from "./remote.ts"
 import type { Diagram, DiagramFormat } from "./render/diagram.ts"
 import { planLines } from "./render/plan.ts"
@@ -25,10 +25,8 @@ export const plan = Effect.fnUntraced(function* (input: RunInput & { readonly as
   const planned = withRemote(input, withDevice(graph, input, Executor.plan(graph)))
   const found = yield* Effect.provide(planned, storeLayer(input.store))
   const format = Option.getOrUndefined(input.as ?? Option.none())
-  if (format !== undefined) {
-    const { diagramLines } = yield* Effect.promise(() => import("./render/diagram.ts"))
-    yield* printLines(diagramLines(format, diagramOf(graph, found)))
-  } else yield* input.json ? printJson(found) : printLines(planLines(graph, found, viewOf(process.stdout)))
+  if (format !== undefined) yield* printDiagram(format, diagramOf(graph, found))
+  else yield* input.json ? printJson(found) : printLines(planLines(graph, found, viewOf(process.stdout)))
   if (found.stages.some(({ action }) => action !== "reuse")) process.exitCode = due
 })
 

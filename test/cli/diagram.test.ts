@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { diagramLines } from "../../src/cli/render/diagram.ts"
+import { type Diagram, diagramLines, diagramWarning } from "../../src/cli/render/diagram.ts"
 
 const odd = 'a "quoted" <b> \\ [x] #1 `y`'
 const graph = {
@@ -39,5 +39,18 @@ describe("a graph as text", () => {
       text.replaceAll(/#(\d+);/g, (_, code) => String.fromCodePoint(Number(code))),
       odd
     )
+  })
+
+  it("is warned of where Mermaid would not draw it", () => {
+    const edge = { from: "sft", to: "ppo.1", label: "" }
+    const of = (edges: number) => ({ ...graph, edges: Array.from({ length: edges }, () => edge) })
+    const warned = (format: "dot" | "mermaid", diagram: Diagram) =>
+      diagramWarning(format, diagram, diagramLines(format, diagram)) !== undefined
+    assert.deepStrictEqual(
+      [warned("mermaid", of(500)), warned("mermaid", of(501)), warned("dot", of(501))],
+      [false, true, false]
+    )
+    const long = { nodes: [{ id: "a", lines: ["x".repeat(50_000)], mark: "plain" as const }], edges: [] }
+    assert.isTrue(warned("mermaid", long))
   })
 })

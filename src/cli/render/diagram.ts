@@ -30,6 +30,19 @@ export interface Diagram {
 export const diagramLines = (format: DiagramFormat, { edges, nodes }: Diagram): ReadonlyArray<string> =>
   format === "dot" ? dot(nodes, edges) : mermaid(nodes, edges)
 
+/** What Mermaid draws of one diagram unless whoever calls it allows more: edges, and characters of text. */
+const mermaidLimits = { edges: 500, characters: 50_000 }
+
+/** Why a diagram may not be drawn by who reads it, if that is so. */
+export const diagramWarning = (format: DiagramFormat, { edges }: Diagram, lines: ReadonlyArray<string>) => {
+  const characters = lines.reduce((sum, line) => sum + line.length + 1, 0)
+  if (format === "dot") return undefined
+  if (edges.length <= mermaidLimits.edges && characters <= mermaidLimits.characters) return undefined
+  const of = (edges: number, characters: number) => `${edges} edges and ${characters} characters`
+  const limits = of(mermaidLimits.edges, mermaidLimits.characters)
+  return `warning: the diagram has ${of(edges.length, characters)}; Mermaid draws ${limits} unless maxEdges and maxTextSize allow more; --as dot has no such limit`
+}
+
 const dotText = (text: string) => `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`
 
 const dotMarks = {
