@@ -3,7 +3,7 @@ import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { dirname, join } from "node:path"
+import { basename, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import koffi from "koffi"
@@ -18,7 +18,7 @@ export const kernelFiles: ReadonlyArray<string> = readdirSync(folder).filter((na
 
 const options = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-ffp-contract=off", "-fno-strict-aliasing"]
 
-/** Entries of a kernel file. */
+/** Entries of a kernel file (its path from the folder of the kernels). */
 export const entriesOf = (file: string): ReadonlyArray<string> =>
   [...readFileSync(join(folder, file), "utf8").matchAll(/^KERNEL\(\w+\)\s+(\w+)\(/gm)].map((match) => match[1]!)
 
@@ -29,10 +29,10 @@ export const build = async (file: string): Promise<string> => {
   )
   const digest = texts.reduce((hash, text) => hash.update(text), createHash("sha256").update(options.join(" ")))
   const cache = join(tmpdir(), "ptmflow-emulated-kernels")
-  const library = join(cache, `${file}-${digest.digest("hex").slice(0, 24)}.so`)
+  const library = join(cache, `${basename(file)}-${digest.digest("hex").slice(0, 24)}.so`)
   if (existsSync(library)) return library
   mkdirSync(cache, { recursive: true })
-  const mine = join(cache, `${file}-${process.pid}`)
+  const mine = join(cache, `${basename(file)}-${process.pid}`)
   const names = entriesOf(file).map((name) => `EMULATED_KERNEL(${name})`)
   writeFileSync(`${mine}.cpp`, [`#include "${header}"`, `#include "${join(folder, file)}"`, ...names, ""].join("\n"))
   await promisify(execFile)("g++", [...options, "-I", folder, `${mine}.cpp`, "-o", `${mine}.so`])

@@ -78,7 +78,7 @@ INLINE void forKept(const Row& row, Cut cut, int* slots, Body body) {
 // The cut after which `reached` first holds, going from the greatest logit down: radix selection, a byte of the order at a time. reached(count, mass) says
 // whether so many candidates of so much mass are enough; more of either never are too few, and all are enough.
 template <class Reached>
-INLINE Cut selectCut(const Row& row, Cut within, u32* counts, u64* masses, int* slots, Reached reached) {
+INLINE Cut selectCut(const Row& row, Cut within, u32* counts, u64* masses, int* slots, u64* wideSlots, Reached reached) {
   __shared__ u32 chosen[4];
   __shared__ u64 chosenMass;
   u32 prefix = 0;
@@ -96,16 +96,17 @@ INLINE Cut selectCut(const Row& row, Cut within, u32* counts, u64* masses, int* 
       atomicAdd(&masses[order >> shift & 255u], massOf(row.logits[id], row.scale, row.top));
     });
     __syncthreads();
-    if (threadIdx.x == 0) {
-      int digit = 255;
-      for (; digit > 0 && !reached(count + counts[digit], mass + masses[digit]); digit--) {
-        count += counts[digit];
-        mass += masses[digit];
-      }
+    // Thread t has digit 255 - t, and before it what greater digits have. If rounding kept all of them from being enough, the last is the one.
+    const int digit = 255 - int(threadIdx.x);
+    const u64 ours = digit >= 0 ? counts[digit] : 0, ourMass = digit >= 0 ? masses[digit] : 0;
+    u64 all;
+    const u64 before = count + exclusiveSum(ours, all, wideSlots), massBefore = mass + exclusiveSum(ourMass, all, wideSlots);
+    const bool enough = digit == 0 || (digit > 0 && reached(before + ours, massBefore + ourMass));
+    if (enough && !(digit < 255 && reached(before, massBefore))) {
       chosen[0] = prefix << 8 | u32(digit);
-      chosen[1] = u32(count);
-      chosen[2] = counts[digit];
-      chosenMass = mass;
+      chosen[1] = u32(before);
+      chosen[2] = u32(ours);
+      chosenMass = massBefore;
     }
     __syncthreads();
     prefix = chosen[0];
@@ -160,13 +161,13 @@ KERNEL(1024) drawTokens(const float* allLogits, const int* keys, const int* limi
     Cut cut = {0u, vocabulary};
     // Logits that are not numbers have no order.
     if (s.logSumExp == s.logSumExp) {
-      if (topK > 0) cut = selectCut(row, cut, counts, masses, narrowSlots, [&](u64 count, u64) { return count >= u64(topK); });
+      if (topK > 0) cut = selectCut(row, cut, counts, masses, narrowSlots, wideSlots, [&](u64 count, u64) { return count >= u64(topK); });
       if (topP < 1.0) {
         u64 mass = 0, all = 0;
         forKept(row, cut, narrowSlots, [&](int id) { mass += massOf(logits[id], scale, s.top); });
         exclusiveSum(mass, all, wideSlots);
         const double goal = topP * double(all);
-        cut = selectCut(row, cut, counts, masses, narrowSlots, [&](u64, u64 sum) { return double(sum) >= goal; });
+        cut = selectCut(row, cut, counts, masses, narrowSlots, wideSlots, [&](u64, u64 sum) { return double(sum) >= goal; });
       }
     }
     u64 mass = 0, all = 0;
