@@ -12,6 +12,7 @@ export { type Artifact, ArtifactError, type Blob, type BlobSink, type BlobSource
 export { digestOf } from "./operator/digest.ts"
 export * as Operator from "./operator/operator.ts"
 export type { Port, Ports, PortValue, PortValues } from "./operator/port.ts"
+export type { Resources } from "./operator/resources.ts"
 export { type Progress, type ResumePoint, Stage } from "./operator/stage.ts"
 export * as Pipeline from "./pipeline/pipeline.ts"
 export { PipelineError } from "./pipeline/pipelineError.ts"

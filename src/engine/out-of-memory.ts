@@ -77,14 +77,14 @@ export const outOfMemory = Effect.fnUntraced(function* (
   const has = beside.map(({ bytes, name }) => `${name} ${megabytes(bytes)}`)
   const advice =
     fits === undefined
-      ? "use a smaller model, or a device with more memory"
+      ? "Use a smaller model, or a device with more memory"
       : fits === 0
-        ? "not even a batch of 1 fits: use shorter sequences, a smaller model, or a device with more memory"
-        : `a batch of ${fits} would fit: lower the stage's batch (or microBatch) to that`
+        ? "Not even a batch of 1 fits: use shorter sequences, a smaller model, or a device with more memory"
+        : `A batch of ${fits} would fit: lower the stage's batch (or microBatch) to that`
   const message = [
-    `the ${device} device has no room for ${program}${batch === undefined ? "" : ` at batch ${batch}`}, which needs ${megabytes(sizes.planBytes)}: ${megabytes(sizes.wanted)} of it are not to be had`,
-    ...(list.length === 0 ? [] : [`its largest buffers are ${list.join("; ")}`]),
-    ...(has.length === 0 ? [] : [`the model has there already ${has.join(", ")}`]),
+    `The ${device} device has no room for ${program}${batch === undefined ? "" : ` at batch ${batch}`}, which needs ${megabytes(sizes.planBytes)}: ${megabytes(sizes.wanted)} of it are not to be had`,
+    ...(list.length === 0 ? [] : [`Its largest buffers are ${list.join("; ")}`]),
+    ...(has.length === 0 ? [] : [`The model has there already ${has.join(", ")}`]),
     advice
   ].join(". ")
   return new OutOfDeviceMemory({

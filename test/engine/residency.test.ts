@@ -315,7 +315,7 @@ describe("no room on a device", () => {
         assert.isAtLeast(bytes, 4 * elements)
         assert.isBelow(bytes, 4 * elements + 64)
       }
-      assert.match(error.message, new RegExp(`a batch of ${error.fits} would fit`))
+      assert.match(error.message, new RegExp(`A batch of ${error.fits} would fit`))
       assert.include(error.message, error.buffers[0]!.name)
       // By another way than it was found: that batch trains in this memory, and one more does not.
       yield* onWatched(() => step(error.fits!), memory)
