@@ -199,7 +199,9 @@ static void wholeWarp(unsigned mask) {
 
 struct Random {
   uint64_t state;
+  // 0 always from a seed of 0.
   uint32_t next() {
+    if (state == 0) return 0;
     state = state * 6364136223846793005u + 1442695040888963407u;
     return uint32_t(state >> 33);
   }
@@ -224,7 +226,10 @@ static bool runWarp(unsigned warp, Random& random) {
   bool ran = false;
   for (bool progress = true; progress && error.empty();) {
     progress = false;
-    for (const unsigned lane : random.order(block.warps[warp].size)) {
+    // Multiples of an odd number, shifted: all lanes of a whole warp, each once.
+    const unsigned size = block.warps[warp].size, order = size == 32 ? random.next() : 0, factor = order == 0 ? 1 : order | 1;
+    for (unsigned i = 0; i < size; i++) {
+      const unsigned lane = size == 32 ? (i * factor + (order >> 8)) % 32 : i;
       Fiber& f = block.fibers[warp * 32 + lane];
       if (!runnable(f)) continue;
       f.waits = Fiber::nothing;
