@@ -2,7 +2,8 @@
  * The checkpoint port: weights, configuration and tokenizer, and the optimizer's state when training is to go on.
  *
  * As blobs: `model.safetensors` (names and shapes of the family's parameters), `config.json`, `tokenizer.json`, `optimizer.safetensors`. What a model with
- * adapters trains lies apart, in `adapter.safetensors`: its `model.safetensors` is that of the model it was made from, and is kept once.
+ * adapters trains lies apart, in `adapter.safetensors`: its `model.safetensors` is that of the model it was made from, and is kept once. A moving average of what is trained is
+ * `average.safetensors`.
  *
  * @since 0.1.0
  */
@@ -24,6 +25,8 @@ export interface Checkpoint {
   readonly weights: Weights
   readonly tokenizer: Tokenizer
   readonly optimizer?: OptimizerState | undefined
+  /** The exponential moving average of the trained weights, in the layout's order, where a trainer keeps one. */
+  readonly average?: Float32Array | undefined
   /** What a trainer must know besides weights and optimizer to go on (a KL coefficient, a step), by name. */
   readonly state?: Readonly<Record<string, number>> | undefined
 }
@@ -114,6 +117,9 @@ const encode = Effect.fnUntraced(function* (value: Checkpoint, sink: BlobSink) {
     ])
   }
   nameContents(value, parts)
+  if (value.average !== undefined) {
+    parts["average.safetensors"] = yield* file(tensors(trained(places), value.average), { format: "pt" })
+  }
   const artifact: Artifact = {
     kind: "checkpoint",
     digest: digestOf(
@@ -167,11 +173,17 @@ const decode = Effect.fnUntraced(function* (artifact: Artifact, source: BlobSour
     yield* read("optimizer.safetensors", trained(places), { "m.": firstMoment, "v.": secondMoment })
     optimizer = { firstMoment, secondMoment, step: config.optimizerStep }
   }
+  let average: Float32Array | undefined
+  if (artifact.parts["average.safetensors"] !== undefined) {
+    average = new Float32Array(places.trainable)
+    yield* read("average.safetensors", trained(places), { "": average })
+  }
   nameContents({ weights: { config: config.model, values }, optimizer }, artifact.parts)
   const checkpoint: Checkpoint = {
     weights: { config: config.model, values },
     tokenizer,
     optimizer,
+    average,
     state: config.state ?? undefined
   }
   return checkpoint

@@ -95,10 +95,10 @@ export const dpo = Operator.make("dpo", {
     const steps = params.epochs * Math.floor(train.length / params.batch)
     const rowsOf = Order.rowsOfStep(train.length, params.batch, params.seed)
     const first = point?.step ?? 0
-    const pace = yield* Pace.make(first, steps, params.batch * answersPerPrompt * length)
+    const pace = yield* Pace.make(steps)
     for (let step = first; step < steps; step++) {
       const rows = Array.from(rowsOf(step))
-      const sums = { loss: 0, right: 0, lead: 0, pairs: 0 }
+      const sums = { loss: 0, right: 0, lead: 0, pairs: 0, tokens: 0 }
       for (let start = 0; start < rows.length; start += params.microBatch) {
         const some = rows.slice(start, start + params.microBatch)
         const { groups, sequences } = flatten(some.map((row) => train[row]!))
@@ -123,6 +123,7 @@ export const dpo = Operator.make("dpo", {
         sums.right += part.right
         sums.lead += part.margin * part.pairs
         sums.pairs += part.pairs
+        sums.tokens += Pace.tokensOf(sequences)
       }
       const rate = learningRate(
         { shape: "linear", rate: params.learningRate, steps, warmup: params.warmup, final: 0 },
@@ -133,8 +134,9 @@ export const dpo = Operator.make("dpo", {
       const learned = { rankings: rangesOf(rows.map((row) => train[row]!.row)) }
       yield* stage.learned({ step: step + 1, loss: sums.loss, rows: learned })
       const shown = { loss: sums.loss, accuracy: sums.right / sums.pairs, margin: sums.lead / sums.pairs }
-      yield* pace.done(step + 1, { ...shown, learningRate: rate, gradientNorm })
-      if (step + 1 < steps && (yield* pace.due)) {
+      yield* pace.done(step + 1, sums.tokens, { ...shown, learningRate: rate, gradientNorm })
+      if (step + 1 === steps) break
+      const save = Effect.gen(function* () {
         const value = {
           weights: yield* session.weights,
           tokenizer: policy.tokenizer,
@@ -142,7 +144,8 @@ export const dpo = Operator.make("dpo", {
           state: { lossBefore: before.loss, accuracyBefore: before.accuracy }
         }
         yield* stage.save(CheckpointPort, { step: step + 1, value })
-      }
+      })
+      yield* pace.save(save)
     }
     const after = yield* evaluate
     yield* stage.report({

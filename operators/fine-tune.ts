@@ -133,11 +133,10 @@ export const fineTune = Effect.fnUntraced(function* (
   const before = state["lossBefore"] ?? (yield* evaluate)
   const first = start?.step ?? 0
   const steps = params.epochs * Math.floor(packed.length / params.batch)
-  const tokensPerRow = train.reduce((n, { sequence }) => n + sequence.tokens.length, 0) / packed.length
   const rowsOf = Order.rowsOfStep(packed.length, params.batch, params.seed)
   const trainer = makeTrainer(session, params, steps, state)
   const stopper = makeStopper(params.patience, state)
-  const pace = yield* Pace.make(first, steps, params.batch * tokensPerRow, yield* Pace.useOf(weights.config))
+  const pace = yield* Pace.make(steps, yield* Pace.useOf(weights.config))
   for (let step = first; step < steps; step++) {
     const members = Array.from(rowsOf(step), (row) => packed[row]!)
     const of = members.map((row) => row.map(({ sequence }) => sequence))
@@ -146,14 +145,14 @@ export const fineTune = Effect.fnUntraced(function* (
     yield* Pace.refuseDivergence(stage.name, step + 1, metrics.loss)
     const learned = { [input]: rangesOf(members.flat().map(({ row }) => row)) }
     yield* stage.learned({ step: step + 1, loss: metrics.loss, rows: learned })
-    yield* pace.done(step + 1, metrics)
+    yield* pace.done(step + 1, Pace.tokensOf(of.flat()), metrics)
     if (step + 1 === steps) break
     if (params.validateEvery > 0 && (step + 1) % params.validateEvery === 0) {
-      const heldOutLoss = yield* evaluate
+      const heldOutLoss = yield* pace.aside(evaluate)
       yield* stage.report({ step: step + 1, steps, metrics: { heldOutLoss } })
       if (stopper.isOver(heldOutLoss)) break
     }
-    if (yield* pace.due) {
+    const save = Effect.gen(function* () {
       const value = {
         weights: yield* session.weights,
         tokenizer,
@@ -161,7 +160,8 @@ export const fineTune = Effect.fnUntraced(function* (
         state: { lossBefore: before, ...trainer.state(), ...stopper.state() }
       }
       yield* stage.save(CheckpointPort, { step: step + 1, value })
-    }
+    })
+    yield* pace.save(save)
   }
   const after = yield* evaluate
   yield* stage.report({ metrics: { heldOutLoss: after, heldOutLossBefore: before, dropped } })

@@ -6,6 +6,7 @@
 export { mergeAdapter } from "./adapter.ts"
 export * from "./answers.ts"
 export { answerPrompts } from "./answers-report.ts"
+export { averaged } from "./averaged.ts"
 export { bestOfN } from "./best-of-n.ts"
 export { characterTokenizer } from "./character-tokenizer.ts"
 export * as ChatErrors from "./chat/errors.ts"

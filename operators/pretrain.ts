@@ -118,7 +118,7 @@ const trainOn = Effect.fnUntraced(function* (
     }
     return value
   })
-  const pace = yield* Pace.make(first, params.steps, params.batch * params.context, yield* Pace.useOf(config))
+  const pace = yield* Pace.make(params.steps, yield* Pace.useOf(config))
   for (let step = first; step < params.steps; step++) {
     const starts = Source.startsOf(params.order, train.count, params.batch, params.context, params.seed, step)
     const batch = yield* windowsAt(train, starts)
@@ -126,14 +126,14 @@ const trainOn = Effect.fnUntraced(function* (
     yield* Pace.refuseDivergence(stage.name, step + 1, metrics.loss)
     const rows = { train: train.rowsAt(starts, params.context) }
     yield* stage.learned({ step: step + 1, loss: metrics.loss, rows })
-    yield* pace.done(step + 1, metrics)
+    yield* pace.done(step + 1, params.batch * params.context, metrics)
     if (step + 1 === params.steps) break
     if (params.validateEvery > 0 && (step + 1) % params.validateEvery === 0) {
-      const validationLoss = yield* validate
+      const validationLoss = yield* pace.aside(validate)
       yield* stage.report({ step: step + 1, steps: params.steps, metrics: { validationLoss } })
       if (stopper.isOver(validationLoss)) break
     }
-    if (yield* pace.due) yield* stage.save(CheckpointPort, { step: step + 1, value: yield* checkpoint })
+    yield* pace.save(Effect.flatMap(checkpoint, (value) => stage.save(CheckpointPort, { step: step + 1, value })))
   }
 
   const after = yield* validate

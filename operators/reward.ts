@@ -135,10 +135,10 @@ export const trainReward = Operator.make("reward", {
     const first = start?.step ?? 0
     const steps = params.epochs * Math.floor(train.length / params.batch)
     const rowsOf = Order.rowsOfStep(train.length, params.batch, params.seed)
-    const pace = yield* Pace.make(first, steps, params.batch * answersPerPrompt * length)
+    const pace = yield* Pace.make(steps)
     for (let step = first; step < steps; step++) {
       const members = Array.from(rowsOf(step), (row) => train[row]!)
-      const sums = { loss: 0, right: 0, lead: 0, pairs: 0 }
+      const sums = { loss: 0, right: 0, lead: 0, pairs: 0, tokens: 0 }
       for (let from = 0; from < members.length; from += params.microBatch) {
         const { groups, sequences } = flatten(members.slice(from, from + params.microBatch))
         const batch = pad(sequences, { length, batch: Math.min(params.batch, params.microBatch) * answersPerPrompt })
@@ -156,6 +156,7 @@ export const trainReward = Operator.make("reward", {
         sums.right += part.right
         sums.lead += part.margin * part.pairs
         sums.pairs += part.pairs
+        sums.tokens += Pace.tokensOf(sequences)
       }
       const { warmup } = params
       const rate = learningRate({ shape: "linear", rate: params.learningRate, steps, warmup, final: 0 }, step)
@@ -166,11 +167,13 @@ export const trainReward = Operator.make("reward", {
       yield* Pace.refuseDivergence(stage.name, step + 1, loss)
       const learned = { rankings: rangesOf(members.map(({ row }) => row)) }
       yield* stage.learned({ step: step + 1, loss, rows: learned })
-      yield* pace.done(step + 1, { loss, accuracy, margin, learningRate: rate, gradientNorm })
-      if (step + 1 < steps && (yield* pace.due)) {
+      yield* pace.done(step + 1, sums.tokens, { loss, accuracy, margin, learningRate: rate, gradientNorm })
+      if (step + 1 === steps) break
+      const save = Effect.gen(function* () {
         const value = { weights: yield* session.weights, tokenizer, optimizer: yield* session.optimizerState }
         yield* stage.save(CheckpointPort, { step: step + 1, value })
-      }
+      })
+      yield* pace.save(save)
     }
 
     const heldRewards = (yield* score(session, heldOut.sequences, heads)).map((s) => s.last)

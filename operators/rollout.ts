@@ -86,7 +86,7 @@ export const sample = Effect.fnUntraced(function* (
             )
     )
   )
-  const pace = yield* Pace.make(made.length, requests.length, 1)
+  const pace = yield* Pace.make(requests.length)
   const endToken = tokenizer.special.endOfText ?? noEndToken
   const row = ({ logProbabilities, tokens }: Generated, i: number): Completion => {
     const { prompt, sample } = wanted[i]!
@@ -103,6 +103,7 @@ export const sample = Effect.fnUntraced(function* (
       ended: tokens.at(-1) === endToken || stopTokens.includes(tokens.at(-1)!)
     }
   }
+  let before = made.reduce((sum, { answerTokens }) => sum + answerTokens.length, 0)
   const completions: ReadonlyArray<Generated> = yield* generate(
     session,
     requests,
@@ -113,8 +114,9 @@ export const sample = Effect.fnUntraced(function* (
       made: made.map(({ answerTokens, logProbabilities }) => ({ tokens: answerTokens, logProbabilities })),
       onBatch: Effect.fnUntraced(function* (completions) {
         const tokens = completions.reduce((sum, each) => sum + each.tokens.length, 0)
-        yield* pace.done(completions.length, { tokensPerAnswer: tokens / completions.length })
-        if (completions.length < requests.length && (yield* pace.due)) yield* save(completions.map(row))
+        yield* pace.done(completions.length, tokens - before, { tokensPerAnswer: tokens / completions.length })
+        before = tokens
+        if (completions.length < requests.length) yield* pace.save(Effect.suspend(() => save(completions.map(row))))
       })
     }
   )

@@ -92,7 +92,7 @@ export const trainTokenizer = Operator.make("train-tokenizer", {
 
     const trainer = makeTrainer(from)
     const steps = size - 256
-    const pace = yield* Pace.make(trainer.tokens.length - 256, steps, 1)
+    const pace = yield* Pace.make(steps)
     const slice = Math.min(SLICE, yield* Pace.SaveInterval)
     let more = true
     while (more && trainer.tokens.length < size) {
@@ -101,8 +101,8 @@ export const trainTokenizer = Operator.make("train-tokenizer", {
       while (more && trainer.tokens.length < size && performance.now() < until)
       const step = trainer.tokens.length - 256
       yield* stage.report({ step, steps: more ? steps : step, metrics: { words } })
-      if (more && step < steps && (yield* pace.due)) {
-        yield* stage.save(TrainerPort, { step, value: trainer.state() })
+      if (more && step < steps) {
+        yield* pace.save(Effect.suspend(() => stage.save(TrainerPort, { step, value: trainer.state() })))
       }
       yield* Effect.yieldNow
     }

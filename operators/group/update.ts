@@ -102,7 +102,7 @@ export const update = Effect.fnUntraced(function* <E>(
   const { reward, rewardDeviation, kl, k3, sampledEntropy, tokensPerAnswer } = rolloutMetrics(answers, 0)
   const known = { reward, rewardDeviation, rolloutKl: kl, k3, sampledEntropy, tokensPerAnswer }
   const first = point?.step ?? 0
-  const pace = yield* Pace.make(first, steps, minibatch * length)
+  const pace = yield* Pace.make(steps)
   for (let step = first; step < steps; step++) {
     const members = Array.from(rowsOf(step))
     const tokens = members.reduce((n, i) => n + answers[i]!.answerTokens.length, 0)
@@ -133,12 +133,15 @@ export const update = Effect.fnUntraced(function* <E>(
     yield* Pace.refuseDivergence(stage.name, step + 1, sums["loss"]!)
     const learned = { scored: rangesOf(members.map((i) => places[i]!)) }
     yield* stage.learned({ step: step + 1, loss: sums["loss"]!, rows: learned })
-    yield* stage.report({ step: step + 1, steps, metrics: { ...known, ...sums, gradientNorm } })
-    if (step + 1 < steps && (yield* pace.due)) {
+    const read = Pace.tokensOf(members.map((i) => sequences[i]!))
+    yield* pace.done(step + 1, read, { ...known, ...sums, gradientNorm }, true)
+    if (step + 1 === steps) break
+    const save = Effect.gen(function* () {
       const optimizer = yield* session.optimizerState
       const value = { weights: yield* session.weights, tokenizer: policy.tokenizer, optimizer }
       yield* stage.save(CheckpointPort, { step: step + 1, value })
-    }
+    })
+    yield* pace.save(save)
   }
   const checkpoint: Checkpoint = {
     weights: yield* session.weights,

@@ -53,6 +53,11 @@ export const PpoParams = Schema.Struct({
     0,
     "approximate KL a token from the rollout's policy at which the round ends without that update; 0: never"
   ),
+  averageDecay: parameter(
+    Share,
+    0,
+    "decay of the policy's moving average, kept beside its weights (see the operator averaged); 0: none"
+  ),
   ptxCoefficient: parameter(NonNegative, 27.8, "weight of the pretraining loss, where pretraining text is given"),
   ptxWindows: parameter(PositiveInt, 16, "windows of pretraining text an update"),
   precision: Precision,
@@ -87,7 +92,8 @@ const openai = {
     klCoefficient: 0.15,
     klTarget: 6,
     klHorizon: 10000,
-    stopAtKl: 0
+    stopAtKl: 0,
+    averageDecay: 0
   }
 } as const
 
@@ -113,7 +119,7 @@ const details = {
  * - `n-implementation-details`: Huang et al. 2024, summarize_from_feedback_details (512 answers a round, rate falling to 0).
  * - `trl`: TRL's PPOTrainer of 2026 (512 answers a round, rate falling to 0).
  * - `instructgpt`: Ouyang et al. 2022, with pretraining gradients mixed in (`ppoCriticPtx`; 512 answers a round); what the paper does not say is as in
- *   `openai-2019`. Its average of the weights (0.992) is not here.
+ *   `openai-2019`. The final policy is `averaged`.
  */
 export const recipes = {
   "openai-2019": openai,
@@ -136,7 +142,8 @@ export const recipes = {
       whitenRewards: false,
       klCoefficient: 0.02,
       klTarget: 0,
-      ptxCoefficient: 27.8
+      ptxCoefficient: 27.8,
+      averageDecay: 0.992
     }
   }
 } as const

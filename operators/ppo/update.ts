@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import { type Batch, pad, paddedLength, type Sequence, targetCount } from "../../src/engine/batch.ts"
 import { adaptBeta } from "../../src/engine/loss/advantage.ts"
 import { type PpoTargets, policyLoss, ppoLoss, valueLoss } from "../../src/engine/loss/ppo.ts"
-import { withScalarHead } from "../../src/engine/model.ts"
+import { layout, withScalarHead } from "../../src/engine/model.ts"
 import type { AdamW } from "../../src/engine/optimizer.ts"
 import * as Session from "../../src/engine/session.ts"
 import * as Operator from "../../src/operator/operator.ts"
@@ -58,6 +58,9 @@ const stateOf = (policy: Checkpoint, params: PpoParams) => {
     history: { count: state["scoreCount"] ?? 0, mean: state["scoreMean"] ?? 0, squares: state["scoreSquares"] ?? 0 }
   }
 }
+
+/** The weights that are trained, in the layout's order. */
+const trainedOf = ({ config, values }: Checkpoint["weights"]) => values.subarray(0, layout(config).trainable)
 
 /** Rows of targets for the answers of a padded batch. */
 const targetsOf = (
@@ -132,16 +135,17 @@ export const update = Effect.fnUntraced(function* (operator: string, inputs: Inp
     AnswerSequence.join(row.promptTokens, row.answerTokens)
   )
   const point = Option.getOrUndefined(yield* stage.resume(PointPort))
-  const open = (weights: Checkpoint["weights"], state: Checkpoint["optimizer"]) =>
-    Session.make(weights, { state, precision })
+  const open = (weights: Checkpoint["weights"], state: Checkpoint["optimizer"], average?: Float32Array) =>
+    Session.make(weights, { state, precision, average })
+  const averages = params.averageDecay > 0
   // What the critic was before its first update values the answers anew, so that a stage that goes on sees the same values.
   const valuesOf = (session: Session.Session) =>
     Effect.map(score(session, sequences, scalars), (all) => all.map(({ value }) => value))
   const before = critic === undefined ? initial : adapted(critic.weights, params, params.seed + 1)
   const fresh = point === undefined
-  const session = fresh
-    ? yield* open(initial, policy.optimizer)
-    : yield* open(point.value.policy.weights, point.value.policy.optimizer)
+  // The average begins with the weights before the first update.
+  const { average, optimizer: moments, weights } = fresh ? { ...policy, weights: initial } : point.value.policy
+  const session = yield* open(weights, moments, averages ? (average ?? trainedOf(weights)) : undefined)
   const judge = shared
     ? session
     : fresh
@@ -179,7 +183,7 @@ export const update = Effect.fnUntraced(function* (operator: string, inputs: Inp
   const rowsOf = Order.rowsOfStep(answers.length, minibatch, params.seed + updates)
   const anneal = (step: number) =>
     params.annealRounds === 0 ? 1 : Math.max(0, 1 - (rounds * steps + step) / (params.annealRounds * steps))
-  const pace = yield* Pace.make(first, steps, minibatch * length)
+  const pace = yield* Pace.make(steps)
   let metrics: Record<string, number> = {}
   let done = first
   for (let step = first; step < steps; step++) {
@@ -233,6 +237,7 @@ export const update = Effect.fnUntraced(function* (operator: string, inputs: Inp
     }
     const rate = params.learningRate * anneal(step)
     const gradientNorm = yield* session.update(optimizer, rate)
+    if (averages) yield* session.moveAverage(params.averageDecay)
     const criticNorm = shared
       ? {}
       : {
@@ -246,11 +251,13 @@ export const update = Effect.fnUntraced(function* (operator: string, inputs: Inp
     yield* Pace.refuseDivergence(stage.name, done, sums["loss"]!)
     const learned = { scored: rangesOf(members.map((i) => places[i]!)), ...mixed }
     yield* stage.learned({ step: done, loss: sums["loss"]!, rows: learned })
-    yield* stage.report({ step: done, steps, metrics })
-    if (done < steps && (yield* pace.due)) {
-      const value = yield* checkpoints(session, shared ? undefined : judge, inputs, undefined)
-      yield* stage.save(PointPort, { step: done, value })
-    }
+    yield* pace.done(done, Pace.tokensOf(members.map((i) => sequences[i]!)), metrics, true)
+    if (done === steps) break
+    const save = Effect.flatMap(
+      checkpoints(session, shared ? undefined : judge, inputs, undefined, averages),
+      (value) => stage.save(PointPort, { step: done, value })
+    )
+    yield* pace.save(save)
   }
   yield* stage.report({ step: steps, steps, metrics })
   const state = {
@@ -263,14 +270,15 @@ export const update = Effect.fnUntraced(function* (operator: string, inputs: Inp
     scoreSquares: history.squares
   }
   const experience = Table.fromRows(Experience, experienceOf(answers, old, everyone), { from: { scored: places } })
-  return { ...(yield* checkpoints(session, shared ? undefined : judge, inputs, state)), experience }
+  return { ...(yield* checkpoints(session, shared ? undefined : judge, inputs, state, averages)), experience }
 }, Effect.scoped)
 
 const checkpoints = Effect.fnUntraced(function* (
   policy: Session.Session,
   critic: Session.Session | undefined,
   inputs: Inputs,
-  state: Checkpoint["state"]
+  state: Checkpoint["state"],
+  averages: boolean
 ) {
   const checkpoint = Effect.fnUntraced(function* (session: Session.Session, { tokenizer }: Checkpoint) {
     const value: Checkpoint = {
@@ -282,7 +290,10 @@ const checkpoints = Effect.fnUntraced(function* (
     return value
   })
   return {
-    policy: yield* checkpoint(policy, inputs.policy),
+    policy: {
+      ...(yield* checkpoint(policy, inputs.policy)),
+      average: averages ? yield* policy.average : undefined
+    },
     critic: critic === undefined ? undefined : yield* checkpoint(critic, inputs.critic!)
   }
 })

@@ -132,7 +132,7 @@ export const makePlacement = (device: DeviceShape, config: ModelConfig, held: Re
   return {
     load,
     memory,
-    readAll: Effect.fnUntraced(function* (name: "weights" | "gradients" | "firstMoment" | "secondMoment") {
+    readAll: Effect.fnUntraced(function* (name: Exclude<MemoryName, "control" | "cache" | "arena">) {
       const values = reals(real, name === "weights" ? count : trainable)
       yield* device.read(yield* memory(name), 0, values)
       return values

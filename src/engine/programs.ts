@@ -129,6 +129,22 @@ export const update = (config: ModelConfig, optimizer: AdamW, real: Real) => {
   return { plan: Plan.make(graph.launches, real) }
 }
 
+/**
+ * Moves the average towards the weights: average = decay * average + (1 - decay) * weights. The gradients' memory is used between, and is 0 after it as it
+ * is before.
+ */
+export const average = (config: ModelConfig, decay: number, real: Real) => {
+  const graph = Graph.make()
+  const { count: all, trainable: count } = layout(config)
+  const flat = (memory: "weights" | "gradients" | "average") => placed(memory, 0, [memory === "weights" ? all : count])
+  const [weights, average, part] = [flat("weights"), flat("average"), flat("gradients")]
+  graph.emit("scale", { x: weights, out: part }, { count }, { factor: 1 - decay })
+  graph.emit("scale", { x: average, out: average }, { count }, { factor: decay })
+  graph.emit("add", { a: average, b: part, out: average }, { count }, {})
+  graph.emit("fill", { out: part }, { count }, { value: 0 })
+  return { plan: Plan.make(graph.launches, real) }
+}
+
 /** The gradients' global norm, into element 0 of `control`. */
 export const gradientNorm = (config: ModelConfig, real: Real) => {
   const graph = Graph.make()

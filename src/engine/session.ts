@@ -59,6 +59,13 @@ export interface Session {
   ) => Effect.Effect<L, SessionError | ModelError>
   /** One AdamW update from the gradients, which become 0; returns their global norm before clipping. */
   readonly update: (optimizer: AdamW, learningRate: number) => Effect.Effect<number, SessionError>
+  /**
+   * Moves the average of the trained weights: decay * average + (1 - decay) * weights. After an update, so that there are no gradients; of a session that was
+   * made with an average.
+   */
+  readonly moveAverage: (decay: number) => Effect.Effect<void, SessionError>
+  /** The average of the trained weights, in the layout's order. */
+  readonly average: Effect.Effect<Float32Array, SessionError>
   /** The gradients' global norm as they stand. */
   readonly gradientNorm: Effect.Effect<number, SessionError>
   /** Sets the gradients to 0: the update that they were for is left out. */
@@ -74,7 +81,7 @@ export interface Session {
  * Puts a model on the device. `state` (default: zeros, step 0) is the optimizer's; `precision` (default f32) is that of the losses' and
  * statistics' programs, while generation is f32. `recompute` (default: where state and activations take over 2 GiB) makes cheap activations again
  * in backward passes. `own` (default false): nobody else needs the weights' buffer, which is freed once the device has
- * them rather than when it is next collected.
+ * them rather than when it is next collected. `average` (default: none) is what `moveAverage` begins with.
  *
  * What is on the device already is not written again: the weights and the optimizer's state of a checkpoint that a session before left there (see
  * `Residency`). Nothing is written where it is not known to be the same.
@@ -86,6 +93,7 @@ export const make = Effect.fnUntraced(function* (
     readonly precision?: Precision | undefined
     readonly recompute?: boolean | undefined
     readonly own?: boolean
+    readonly average?: Float32Array | undefined
   } = {}
 ): Effect.fn.Return<Session, SessionError | ModelError, Device | Scope.Scope> {
   const { precision = "f32", recompute, state } = options
@@ -101,6 +109,12 @@ export const make = Effect.fnUntraced(function* (
     })
   }
 
+  if (options.average !== undefined && options.average.length !== trainable) {
+    return yield* new ModelError({
+      place: "average",
+      message: `an average of ${options.average.length} weights for a model that trains ${trainable}: it belongs to another configuration`
+    })
+  }
   if (state !== undefined && state.firstMoment.length !== trainable) {
     return yield* new ModelError({
       place: "state",
@@ -110,7 +124,10 @@ export const make = Effect.fnUntraced(function* (
 
   const held = yield* Resident.acquire(config, contentOf(weights.values))
   const { cached, load, memory, readAll } = makePlacement(device, config, held)
-  const upload = Effect.fnUntraced(function* (name: "weights" | "firstMoment" | "secondMoment", values: Float32Array) {
+  const upload = Effect.fnUntraced(function* (
+    name: "weights" | "firstMoment" | "secondMoment" | "average",
+    values: Float32Array
+  ) {
     yield* device.write(yield* memory(name), 0, encode(device.real, values))
   })
 
@@ -129,6 +146,7 @@ export const make = Effect.fnUntraced(function* (
       held.moments = { first, second }
     }
   }
+  if (options.average !== undefined) yield* upload("average", options.average)
   const check = (batch: Batch) =>
     batch.length > config.context
       ? Effect.fail(
@@ -298,6 +316,11 @@ export const make = Effect.fnUntraced(function* (
       yield* device.read(control, 0, norm)
       return norm[0]!
     }),
+    moveAverage: Effect.fnUntraced(function* (decay) {
+      const name = `average ${decay}`
+      yield* (yield* flatProgram(name, (config, real) => Programs.average(config, decay, real))).run()
+    }),
+    average: Effect.map(readAll("average"), single),
     gradientNorm: Effect.gen(function* () {
       yield* (yield* flatProgram("gradientNorm", Programs.gradientNorm)).run()
       const norm = reals(device.real, 1)

@@ -6,7 +6,15 @@
  */
 
 /** The memories a program can refer to. */
-export type MemoryName = "weights" | "gradients" | "firstMoment" | "secondMoment" | "control" | "cache" | "arena"
+export type MemoryName =
+  | "weights"
+  | "gradients"
+  | "firstMoment"
+  | "secondMoment"
+  | "average"
+  | "control"
+  | "cache"
+  | "arena"
 
 /** `offset` is in elements; null until planned (arena only). `persistent` tensors keep their place for the whole program. */
 export interface Tensor {

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Completion, ScoredCompletion } from "../../operators/answers.ts"
+import { averaged } from "../../operators/averaged.ts"
 import type { Checkpoint } from "../../operators/checkpoint.ts"
 import { extend, scaleScores } from "../../operators/ppo/experience.ts"
 import { PpoParams, recipes } from "../../operators/ppo/params.ts"
@@ -322,6 +323,55 @@ describe("one round", () => {
   )
 })
 
+describe("the average of the policy's weights", () => {
+  it.effect("is decay^t w_0 + (1 - decay) sum of decay^(t - i) w_i, from round to round, and becomes a policy", () =>
+    Effect.gen(function* () {
+      const decay = 0.7
+      const reference = digitModel(4)
+      const rows = yield* experience(reference, reference, ones, { count: 64 })
+      const params = paramsOf({ epochs: 1, averageDecay: decay, learningRate: 0.01 })
+      // The head is new in the first round, and 0 in a reference that has it.
+      let policy: Checkpoint = { ...reference, weights: withScalarHead(reference.weights, "value", params.seed) }
+      let expected = Float64Array.from(policy.weights.values)
+      for (let round = 0; round < 3; round++) {
+        const scored = round === 0 ? rows : yield* experience(policy, reference, ones, { count: 64, round })
+        const inputs = { policy: round === 0 ? reference : policy, scored: tableOf(scored) }
+        policy = (yield* ppo.run({ inputs, params, sources: [] })).policy
+        assert.strictEqual(policy.optimizer!.step, round + 1)
+        expected = expected.map((value, i) => decay * value + (1 - decay) * policy.weights.values[i]!)
+        assert.strictEqual(policy.average!.length, expected.length)
+        policy.average!.forEach((value, i) => {
+          assert.closeTo(value, expected[i]!, 1e-6)
+        })
+      }
+      const moved = Math.max(...policy.weights.values.map((value, i) => Math.abs(value - policy.average![i]!)))
+      assert.isAbove(moved, 1e-3)
+      const { checkpoint } = yield* averaged.run({ inputs: { checkpoint: policy }, params: {}, sources: [] })
+      assert.deepStrictEqual(checkpoint.weights.values, policy.average)
+      assert.isUndefined(checkpoint.optimizer)
+      const error = yield* Effect.flip(averaged.run({ inputs: { checkpoint: reference }, params: {}, sources: [] }))
+      assert.match(error.message, /has no average/)
+    }).pipe(device)
+  )
+
+  it.effect("leaves the updates as they are", () =>
+    Effect.gen(function* () {
+      const reference = digitModel(4)
+      const rows = yield* experience(reference, reference, ones, { count: 64 })
+      const updated = (averageDecay: number) =>
+        ppo.run({
+          inputs: { policy: reference, scored: tableOf(rows) },
+          params: paramsOf({ averageDecay, minibatch: 16 }),
+          sources: []
+        })
+      const [without, withAverage] = [(yield* updated(0)).policy, (yield* updated(0.992)).policy]
+      assert.isUndefined(without.average)
+      assert.deepStrictEqual(withAverage.weights.values, without.weights.values)
+      assert.deepStrictEqual(withAverage.optimizer, without.optimizer)
+    }).pipe(device)
+  )
+})
+
 describe("scores", () => {
   it("are divided by the deviation of all rounds and then clipped", () => {
     const history = extend(extend({ count: 0, mean: 0, squares: 0 }, [1, 3]), [5, 7, 9])
@@ -342,7 +392,8 @@ describe("recipes", () => {
       klCoefficient: 0.02,
       ptxCoefficient: 27.8,
       minibatch: 64,
-      gamma: 1
+      gamma: 1,
+      averageDecay: 0.992
     })
     assert.strictEqual(instructgpt.rollout.temperature, 1)
     assert.strictEqual(details.score.missingEndScore, -1)

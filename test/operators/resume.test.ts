@@ -62,8 +62,14 @@ const attempt = (
 }
 
 /** The metrics last reported, but for those that are a time. */
-const withoutSpeed = ({ mfu: _use, tokensPerSecond: _speed, ...metrics }: { readonly [name: string]: number }) =>
-  metrics
+const withoutSpeed = ({
+  mfu: _use,
+  secondsPerStep: _time,
+  tokensPerSecond: _speed,
+  ...metrics
+}: {
+  readonly [name: string]: number
+}) => metrics
 
 let keys = 0
 
@@ -179,7 +185,7 @@ describe("a stage that was cut off goes on to the same bits", () => {
 
       const pretraining = split["train"]!
       const one = { critic: reward["checkpoint"]!, pretraining }
-      const mixed = { epochs: 2, minibatch: 20, ptxWindows: 2, rewardScale: "running" }
+      const mixed = { epochs: 2, minibatch: 20, ptxWindows: 2, rewardScale: "running", averageDecay: 0.9 }
       const begin = { ...one, policy, scored: yield* experience(policy, 0) }
       const two = yield* obtain(store, ppoCriticPtx, mixed, begin, [1, 4])
       const next = {

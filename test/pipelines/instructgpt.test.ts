@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { averaged } from "../../operators/averaged.ts"
 import { characterTokenizer } from "../../operators/character-tokenizer.ts"
 import { rankByScore } from "../../operators/overoptimisation.ts"
 import { recipes } from "../../operators/ppo/params.ts"
@@ -46,7 +47,7 @@ const pipeline = Pipeline.make("instructgpt", {}, (p) => {
   const { rankings } = p.add(rankByScore, { inputs: { scored } })
   const reward = p.add(trainReward, { inputs: { checkpoint, rankings }, params: { batch: 4 } }).checkpoint
   const start = { policy: checkpoint, critic: reward }
-  return p.iterate(2, start, ({ critic, policy }, round) => {
+  const last = p.iterate(2, start, ({ critic, policy }, round) => {
     const { completions } = p.add(rollout, {
       inputs: { policy, prompts },
       params: { ...recipe.rollout, prompts: 128, round, maximumTokens: 9 }
@@ -60,6 +61,7 @@ const pipeline = Pipeline.make("instructgpt", {}, (p) => {
       params: { ...recipe.ppo, ptxWindows: 4 }
     })
   })
+  return p.add(averaged, { inputs: { checkpoint: last.policy } })
 })
 
 describe("InstructGPT's recipe", () => {
@@ -85,6 +87,10 @@ describe("InstructGPT's recipe", () => {
         // One epoch of two minibatches: the second meets a policy that has moved a little.
         assert.isBelow(metrics["approximateKl"]!, 0.01)
       }
+      // The final policy is the average of the weights: a checkpoint of its own, without the head that the policy's rounds do not need.
+      const final = events.find((event) => event._tag === "StageFinished" && event.stage === "averaged")
+      assert.isDefined(final)
+      assert.isDefined(rounds[1]!.artifacts["policy"]!.parts["average.safetensors"])
       assert.notStrictEqual(rounds[0]!.artifacts["critic"]!.digest, rounds[1]!.artifacts["critic"]!.digest)
     }).pipe(Effect.scoped)
   )
