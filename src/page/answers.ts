@@ -232,6 +232,37 @@ export const TablePage = Schema.Struct({
 })
 export type TablePage = typeof TablePage.Type
 
+const Numbers = Schema.Struct({ count: Schema.Number, ranges: Schema.String })
+
+/**
+ * Who saw a row, nearest first, of `total`: the checkpoints whose updates learned from it, itself or what it became, or that took one that had (`through`). Of those far off
+ * it is not looked up in which updates. `unknown` are tables that may have it in them. `ranges` are like `3-7,9`, rows from 0 and updates from 1.
+ */
+export const RowSeen = Schema.Struct({
+  of: ArtifactView,
+  row: Schema.Number,
+  total: Schema.Number,
+  checkpoints: Schema.Array(
+    Schema.Struct({
+      artifact: ArtifactView,
+      operator: Schema.String,
+      run: Schema.String,
+      learned: Schema.Array(
+        Schema.Struct({
+          port: Schema.String,
+          rows: Schema.NullOr(Numbers),
+          updates: Schema.NullOr(Numbers),
+          of: Schema.NullOr(Schema.Number)
+        })
+      ),
+      through: Schema.Array(ArtifactView)
+    })
+  ),
+  became: Schema.Array(Schema.Struct({ artifact: ArtifactView, rows: Numbers })),
+  unknown: Schema.Array(ArtifactView)
+})
+export type RowSeen = typeof RowSeen.Type
+
 /** A token of an answer; what the table does not have is null. KL is log-probability less the reference's, in nats; reward, value and advantage are the update's. */
 export const TokenView = Schema.Struct({
   text: Schema.String,

@@ -19,6 +19,7 @@ import type {
   PlanView,
   Refusal,
   Rollouts,
+  RowSeen,
   Run,
   RunArtifacts,
   Runs,
@@ -77,6 +78,7 @@ const schemas: ReadonlyArray<readonly [RegExp, Schema.ConstraintDecoder<unknown>
   [/^api\/diff/, Answers.Diff],
   [/^api\/tables/, Answers.TablePage],
   [/^api\/rollouts/, Answers.Rollouts],
+  [/^api\/seen/, Answers.RowSeen],
   [/^api\/plan$/, Answers.PlanView],
   [/^api\/sample/, Answers.Sampled]
 ]
@@ -230,15 +232,33 @@ describe("the page's answers", () => {
     const { body: learned } = await ask<Rollouts>("api/rollouts/ppo.1.experience?limit=5")
     assert.isTrue(Object.values(learned.has).every((each) => each))
     for (const { reward, tokens } of learned.prompts.flatMap(({ answers }) => answers)) {
-      const [last] = tokens!.toReversed()
-      // Whatever beta is, the KL counts against what it is worth, and the reward comes at the end.
-      const beta = -tokens![0]!.reward! / tokens![0]!.kl!
-      assert.isAbove(beta, 0)
-      assert.approximately(last!.reward!, reward! - beta * last!.kl!, 1e-4)
-      for (const { advantage, value } of tokens!) assert.isTrue(Number.isFinite(advantage) && Number.isFinite(value))
+      // In the first round the policy is the reference: there is no KL, and the reward comes at the end.
+      for (const [t, token] of tokens!.entries()) {
+        assert.approximately(token.kl!, 0, 1e-4)
+        assert.approximately(token.reward!, t === tokens!.length - 1 ? reward! : 0, 1e-4)
+        assert.isTrue(Number.isFinite(token.advantage) && Number.isFinite(token.value))
+      }
     }
     const { body: refused, status } = await ask<Refusal>("api/rollouts/documents")
     assert.deepStrictEqual([status, refused._tag], [400, "Refusal"])
+  })
+
+  it("tell which checkpoints saw a row, as the traces of their updates say", async () => {
+    const { body } = await ask<RowSeen>("api/seen/score.1.scored?row=3")
+    const ppo = body.checkpoints.find(({ artifact }) => artifact.name === "ppo.1.policy")!
+    assert.deepStrictEqual(
+      ppo.learned.map(({ of, port, rows }) => [port, rows, typeof of]),
+      [["scored", { count: 1, ranges: "3" }, "number"]]
+    )
+    // Each epoch sees each answer once: as often as there are epochs.
+    assert.strictEqual(ppo.learned[0]!.updates!.count, 4)
+    const { body: learned } = await ask<RowSeen>("api/seen/documents?row=0")
+    assert.include(
+      learned.checkpoints.map(({ artifact }) => artifact.name),
+      "pretrain.checkpoint"
+    )
+    const { body: refused, status } = await ask<Refusal>("api/seen/documents?row=1000000000")
+    assert.deepStrictEqual([status, refused._tag], [404, "Refusal"])
   })
 
   it("of no pipeline have no plan, and planning again is asked for with POST", async () => {
@@ -535,6 +555,11 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
         await page.getByRole("link", { name: /^score.1.scored/ }).click()
         await page.getByRole("row").nth(1).waitFor()
         await page.getByRole("button", { name: "Row 0, in full" }).click()
+        await page
+          .getByRole("region", { name: "Row 0 seen by" })
+          .getByRole("link", { name: "ppo.1.policy" })
+          .first()
+          .waitFor()
         await shot("table")
         await page.getByLabel("Rows whose").selectOption("reward")
         await page.getByLabel("How to compare").selectOption("below")

@@ -17,38 +17,79 @@ import { counted, duration, figure, moment } from "./quantity.ts"
 import { href, route, show } from "./route.ts"
 import { State } from "./runs.tsx"
 
-/** What the answer to a question about the stage adds: it is asked anew when the stage's state changes. */
-const More = ({ run, stage }: { readonly run: Run; readonly stage: StageView }) => {
-  const query = new URLSearchParams({ name: stage.stage, state: stage.state })
-  const asked = useAnswer<StageDetail>(`runs/${run.run}/stage?${query}`)
-  const { error, value } = asked
-  if (error !== undefined) return <Problem error={error} />
-  if (value?.stage !== stage.stage) return null
-  const { artifacts, made, params, reasons } = value
-  return (
+/** Which run made the result, and on what. */
+const MadeBy = ({ detail, run }: { readonly detail: StageDetail; readonly run: Run }) => {
+  const { made, stage } = detail
+  return made === null ? null : (
     <>
-      {made === null ? null : (
-        <dl>
-          <dt>made by</dt>
-          <dd>
-            {made.run === run.run ? (
-              "this run"
-            ) : (
-              <a class="code" href={href("run", made.run, { stage: made.stage })}>
-                {made.run}
-              </a>
-            )}
-            {made.stage === stage.stage ? "" : `, as ${made.stage}`}
-            {made.run === run.run ? "" : `, ${moment(made.time)}`}
-          </dd>
-          {made.device === null ? null : (
-            <>
-              <dt>on</dt>
-              <dd>{made.device}</dd>
-            </>
-          )}
-        </dl>
+      <dt>made by</dt>
+      <dd>
+        {made.run === run.run ? (
+          "this run"
+        ) : (
+          <a class="code" href={href("run", made.run, { stage: made.stage })}>
+            {made.run}
+          </a>
+        )}
+        {made.stage === stage ? "" : `, as ${made.stage}`}
+        {made.run === run.run ? "" : `, ${moment(made.time)}`}
+      </dd>
+      {made.device === null ? null : (
+        <>
+          <dt>on</dt>
+          <dd>{made.device}</dd>
+        </>
       )}
+    </>
+  )
+}
+
+/** What is known of one stage of a run. */
+export const StagePanel = ({ run, stage }: { readonly run: Run; readonly stage: StageView }) => {
+  // Asked anew when the stage's state changes.
+  const query = new URLSearchParams({ name: stage.stage, state: stage.state })
+  const { error, value } = useAnswer<StageDetail>(`runs/${run.run}/stage?${query}`)
+  const detail = value?.stage === stage.stage ? value : undefined
+  const { artifacts = [], params = {}, reasons = [] } = detail ?? {}
+  return (
+    <aside class="panel" aria-label={`Stage ${stage.stage}`}>
+      <header>
+        <h2>{stage.stage}</h2>
+        <State state={stage.state} />
+        <span class="spread" />
+        <button type="button" aria-label="Close" onClick={() => show({ stage: undefined })}>
+          ×
+        </button>
+      </header>
+      <dl>
+        <dt>operator</dt>
+        <dd class="code">{stage.operator}</dd>
+        {stage.time === null ? null : (
+          <>
+            <dt>started</dt>
+            <dd>{moment(stage.time)}</dd>
+          </>
+        )}
+        <dt>took</dt>
+        <dd>{duration(stage.seconds)}</dd>
+        {stage.step === null ? null : (
+          <>
+            <dt>step</dt>
+            <dd>
+              {figure(stage.step)} {stage.steps === null ? "" : `of ${figure(stage.steps)}`}
+            </dd>
+          </>
+        )}
+        {stage.key === null ? null : (
+          <>
+            <dt>key</dt>
+            <dd class="code">{stage.key.slice(0, 16)}</dd>
+          </>
+        )}
+        {detail === undefined ? null : <MadeBy detail={detail} run={run} />}
+      </dl>
+      {error === undefined ? null : <Problem error={error} />}
+      {stage.message === null ? null : <pre class={stage.state === "failed" ? "bad" : ""}>{stage.message}</pre>}
       {reasons.length === 0 ? null : (
         <>
           <h3>Why it ran</h3>
@@ -73,82 +114,40 @@ const More = ({ run, stage }: { readonly run: Run; readonly stage: StageView }) 
           </ul>
         </>
       )}
+      {Object.keys(stage.metrics).length === 0 ? null : (
+        <>
+          <h3>Metrics</h3>
+          <table class="figures">
+            <tbody>
+              {Object.entries(stage.metrics).map(([name, value]) => (
+                <tr key={name}>
+                  <th scope="row">{name}</th>
+                  <td class="number">{figure(value)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </>
+      )}
+      {Object.keys(stage.inputs).length === 0 ? null : (
+        <>
+          <h3>Takes</h3>
+          <ul class="plain">
+            {Object.entries(stage.inputs).map(([port, from]) => (
+              <li key={port}>
+                {port} ←{" "}
+                <a href={href("run", run.run, { ...route.value.query, stage: from.stage })}>
+                  {from.stage}.{from.port}
+                </a>
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
       <Parameters json={params} />
-    </>
+    </aside>
   )
 }
-
-/** What is known of one stage of a run. */
-export const StagePanel = ({ run, stage }: { readonly run: Run; readonly stage: StageView }) => (
-  <aside class="panel" aria-label={`Stage ${stage.stage}`}>
-    <header>
-      <h2>{stage.stage}</h2>
-      <State state={stage.state} />
-      <span class="spread" />
-      <button type="button" aria-label="Close" onClick={() => show({ stage: undefined })}>
-        ×
-      </button>
-    </header>
-    <dl>
-      <dt>operator</dt>
-      <dd class="code">{stage.operator}</dd>
-      {stage.time === null ? null : (
-        <>
-          <dt>started</dt>
-          <dd>{moment(stage.time)}</dd>
-        </>
-      )}
-      <dt>took</dt>
-      <dd>{duration(stage.seconds)}</dd>
-      {stage.step === null ? null : (
-        <>
-          <dt>step</dt>
-          <dd>
-            {figure(stage.step)} {stage.steps === null ? "" : `of ${figure(stage.steps)}`}
-          </dd>
-        </>
-      )}
-      {stage.key === null ? null : (
-        <>
-          <dt>key</dt>
-          <dd class="code">{stage.key.slice(0, 16)}</dd>
-        </>
-      )}
-    </dl>
-    {stage.message === null ? null : <pre class={stage.state === "failed" ? "bad" : ""}>{stage.message}</pre>}
-    {Object.keys(stage.metrics).length === 0 ? null : (
-      <>
-        <h3>Metrics</h3>
-        <table class="figures">
-          <tbody>
-            {Object.entries(stage.metrics).map(([name, value]) => (
-              <tr key={name}>
-                <th scope="row">{name}</th>
-                <td class="number">{figure(value)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </>
-    )}
-    {Object.keys(stage.inputs).length === 0 ? null : (
-      <>
-        <h3>Takes</h3>
-        <ul class="plain">
-          {Object.entries(stage.inputs).map(([port, from]) => (
-            <li key={port}>
-              {port} ←{" "}
-              <a href={href("run", run.run, { ...route.value.query, stage: from.stage })}>
-                {from.stage}.{from.port}
-              </a>
-            </li>
-          ))}
-        </ul>
-      </>
-    )}
-    <More run={run} stage={stage} />
-  </aside>
-)
 
 /** Stages that are listed at once. */
 const LISTED = 500

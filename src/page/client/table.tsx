@@ -10,6 +10,7 @@ import { Choose, Ways } from "./artifact.tsx"
 import { Answered, Empty } from "./notice.tsx"
 import { counted } from "./quantity.ts"
 import { href, route, show } from "./route.ts"
+import { Seen } from "./seen.tsx"
 
 const PAGE = 50
 
@@ -119,6 +120,7 @@ const Page = ({ page }: { readonly page: TablePage }) => {
                       class="plain"
                       aria-expanded={open === row}
                       aria-label={`Row ${row}, in full`}
+                      title="In full, and the checkpoints that saw it"
                       onClick={() => setOpen(open === row ? undefined : row)}
                     >
                       {row}
@@ -138,6 +140,7 @@ const Page = ({ page }: { readonly page: TablePage }) => {
           </table>
         </section>
       )}
+      {open === undefined || !rows.some(({ row }) => row === open) ? null : <Seen of={of} row={open} />}
       <nav class="pages" aria-label="Pages of the table">
         <button
           type="button"

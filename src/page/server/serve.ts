@@ -25,6 +25,7 @@ import {
   type Lineage,
   type PlanView,
   type Rollouts,
+  type RowSeen,
   type Run,
   type RunArtifacts,
   type Runs,
@@ -40,6 +41,7 @@ import { sample } from "./playground.ts"
 import { answer, missing, PageError, refuse, toPageError, wrong } from "./refusal.ts"
 import { rollouts } from "./rollouts.ts"
 import { curves, events, run, runArtifacts, runs, stageDetail } from "./runs.ts"
+import { seen } from "./seen.ts"
 import { type Filter, tablePage } from "./table.ts"
 
 /** Where a server listens, and what opens the page. */
@@ -147,6 +149,9 @@ const routes = (store: Store["Service"], device: Effect.Effect<Device["Service"]
       Effect.flatMap(Effect.all([page(query, 50, 500), filterOf(query)]), ([[from, limit], filter]) =>
         tablePage(name, from, limit, filter)
       )
+    ),
+    get<RowSeen>("/api/seen/:reference", (name, query) =>
+      Effect.flatMap(number(query, "row", 0, 0, Number.MAX_SAFE_INTEGER), (row) => seen(name, row))
     ),
     get<Rollouts>("/api/rollouts/:reference", (name, query) =>
       Effect.flatMap(page(query, 24, 200), ([from, limit]) => rollouts(name, from, limit))
