@@ -6,7 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { resolve } from "../lineage/ledger.ts"
-import { rowSeen, seenBy, seenOnlyBy } from "../lineage/seen.ts"
+import { rowSeen, type Sighting, seenBy, seenOnlyBy } from "../lineage/seen.ts"
 import { rangesText } from "../operator/row-ranges.ts"
 import { layer as storeLayer } from "../store/store.ts"
 import { CommandError } from "./failure.ts"
@@ -59,17 +59,11 @@ type Ranges = Parameters<typeof rangesText>[0]
 
 const asText = <A extends { readonly rows: Ranges }>({ rows, ...table }: A) => ({ ...table, rows: rangesText(rows) })
 
-const sighting = <
-  L extends { readonly rows: Ranges; readonly updates: Ranges },
-  A extends { readonly learned: ReadonlyArray<L> }
->({
-  learned,
-  ...rest
-}: A) => ({
+const sighting = ({ learned, ...rest }: Sighting) => ({
   ...rest,
   learned: learned.map(({ rows, updates, ...more }) => ({
     ...more,
-    rows: rangesText(rows),
-    updates: rangesText(updates)
+    ...(rows === undefined ? {} : { rows: rangesText(rows) }),
+    ...(updates === undefined ? {} : { updates: rangesText(updates) })
   }))
 })

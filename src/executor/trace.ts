@@ -3,9 +3,10 @@
  *
  * @since 0.1.0
  */
+import { rowText } from "../lineage/row-text.ts"
 import type { StageTrace } from "../lineage/trace.ts"
 import type { Artifact } from "../operator/artifact.ts"
-import { type RowRanges, rangesFromText, rangesText, union } from "../operator/row-ranges.ts"
+import { type RowRanges, rangesFromText, rangesText, union, unionOf } from "../operator/row-ranges.ts"
 import type { Update } from "../operator/stage.ts"
 
 /** A resume point that stays when its stage is done. */
@@ -13,9 +14,6 @@ export interface KeptPoint {
   readonly step: number
   readonly artifact: Artifact
 }
-
-/** A record has the rows that a stage learned from if they are no longer text than this; else only its trace has them. */
-const MOST_TEXT = 16_384
 
 /** The updates of one stage. */
 export interface Updates {
@@ -37,7 +35,7 @@ const makeRowSet = () => {
   let whole: RowRanges = []
   let some: Array<RowRanges> = []
   const merge = () => {
-    whole = union(whole, ...some)
+    whole = unionOf([whole, ...some])
     some = []
     return whole
   }
@@ -86,13 +84,7 @@ export const makeUpdates = (): Updates => {
       rows: Object.fromEntries([...ports].map(([port, { updates }]) => [port, updates])),
       origins: {}
     }),
-    learned: () =>
-      Object.fromEntries(
-        [...ports].flatMap(([port, { learned }]) => {
-          const text = rangesText(learned.rows())
-          return text.length > MOST_TEXT ? [] : [[port, text]]
-        })
-      )
+    learned: () => Object.fromEntries(Array.from(ports, ([port, { learned }]) => [port, rowText(learned.rows())]))
   }
 }
 

@@ -11,9 +11,11 @@ import * as path from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { RowRanges } from "../operator/row-ranges.ts"
 import type { Entry, Journal } from "../store/journal.ts"
 import type { Store } from "../store/store.ts"
 import { briefOf, type StageBrief, type StageNode } from "./records.ts"
+import { CHUNK, chunkHas, chunksOf, rowsOfText } from "./row-text.ts"
 
 /** Stage keys by artifact digest, in the order of their records, and what stages are found by when a run has something to do. */
 export interface ArtifactIndex {
@@ -29,11 +31,20 @@ export interface ArtifactIndex {
   readonly briefs: (keys: ReadonlyArray<string>, upTo?: number) => ReadonlyArray<StageBrief | null>
   /** The same, with what the stage took in place of what it gave. */
   readonly nodes: (keys: ReadonlyArray<string>, upTo?: number) => ReadonlyArray<StageNode | null>
+  /** The stages that learned from some of these rows of the artifact with this digest, and the ports that it came in through; `isLong`: only a trace says whether it did. */
+  readonly learners: (digest: string, rows: RowRanges) => ReadonlyArray<Learner>
   /** How many stages it has. */
   readonly size: () => number
 }
 
-const VERSION = 5
+/** A stage that learned from rows that came in through `port`. */
+export interface Learner {
+  readonly key: string
+  readonly port: string
+  readonly isLong: boolean
+}
+
+const VERSION = 6
 const BUSY_MS = 10_000
 
 const SCHEMA = `
@@ -45,6 +56,8 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS by_recipe ON stages(recipe) WHERE recipe IS NOT NULL;
   CREATE TABLE IF NOT EXISTS took(digest TEXT, position INTEGER, PRIMARY KEY(digest, position)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS gave(digest TEXT, position INTEGER, PRIMARY KEY(digest, position)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS learned(digest TEXT, chunk INTEGER, position INTEGER, port TEXT, bits BLOB,
+    PRIMARY KEY(digest, chunk, position, port)) WITHOUT ROWID;
   PRAGMA user_version = ${VERSION};`
 
 const fileOf = (store: Store["Service"]): string => path.join(store.folder, "ledger.sqlite")
@@ -66,7 +79,24 @@ type Indexed = {
   readonly preimage?: { readonly inputs?: unknown }
   readonly inputs?: unknown
   readonly outputs?: unknown
+  readonly learned?: unknown
 } | null
+
+/** The chunk of a set that only a trace has. */
+const LONG = -1
+
+/** The rows of the table `learned` for a record: of each port the bits of its set by chunk. */
+function* learnedIn(
+  record: Indexed
+): Generator<readonly [digest: string, chunk: number, port: string, bits: Uint8Array | null]> {
+  const inputs = (record?.preimage?.inputs ?? {}) as { readonly [port: string]: { readonly digest?: unknown } }
+  for (const [port, text] of Object.entries((record?.learned ?? {}) as { readonly [port: string]: unknown })) {
+    const digest = String(inputs[port]?.digest)
+    const rows = rowsOfText(String(text))
+    if (rows === undefined) yield [digest, LONG, port, null]
+    else for (const [chunk, bits] of chunksOf(rows)) yield [digest, chunk, port, bits]
+  }
+}
 
 /** The columns `brief`, `inputs` and `outputs`. */
 const shownOf = (record: Indexed): ReadonlyArray<string | null> => {
@@ -92,12 +122,13 @@ const update = (database: DatabaseSync, journal: Journal): void => {
     const mark = markOf()
     const known = since(mark)
     if (mark !== undefined && known === undefined) {
-      database.exec("DELETE FROM stages; DELETE FROM took; DELETE FROM gave; DELETE FROM mark")
+      database.exec("DELETE FROM stages; DELETE FROM took; DELETE FROM gave; DELETE FROM learned; DELETE FROM mark")
     }
     const records = known?.slice(1) ?? recordsOf(journal, -1)
     const stage = database.prepare("INSERT OR REPLACE INTO stages VALUES(?, ?, ?, ?, ?, ?, ?, ?)")
     const took = database.prepare("INSERT OR REPLACE INTO took VALUES(?, ?)")
     const gave = database.prepare("INSERT OR REPLACE INTO gave VALUES(?, ?)")
+    const learned = database.prepare("INSERT OR REPLACE INTO learned VALUES(?, ?, ?, ?, ?)")
     for (const { key, kind, position, value } of records) {
       const record = value() as Indexed
       // The result of no key is no stage's last one, and its recipe is of no use.
@@ -105,6 +136,7 @@ const update = (database: DatabaseSync, journal: Journal): void => {
       stage.run(position, key, textOf(record?.pipeline), textOf(record?.stage), recipe, ...shownOf(record))
       for (const digest of digestsIn(record?.preimage?.inputs)) took.run(digest, position)
       for (const digest of digestsIn(record?.outputs)) gave.run(digest, position)
+      for (const [digest, chunk, port, bits] of learnedIn(record)) learned.run(digest, chunk, position, port, bits)
     }
     const last = records.at(-1)
     if (last !== undefined) {
@@ -175,12 +207,30 @@ const indexOf = (database: DatabaseSync): ArtifactIndex => {
       return found
     }
   }
+  const learners = database.prepare(
+    "SELECT key, port, chunk, bits FROM learned JOIN stages USING (position) WHERE digest = ? AND chunk = ?"
+  )
   const keys = (rows: ReadonlyArray<unknown>) => [
     ...new Set((rows as ReadonlyArray<{ key: string }>).map(({ key }) => key))
   ]
   return {
     users: (digest) => keys(users.all(digest)),
     makers: (prefix) => keys(makers.all(prefix, `${prefix}g`)),
+    learners: (digest, rows) => {
+      const all = new Map<string, Learner>()
+      const chunks = rows.flatMap(([first, last]) => {
+        const from = Math.floor(first / CHUNK)
+        return Array.from({ length: Math.floor(last / CHUNK) - from + 1 }, (_, i) => from + i)
+      })
+      for (const chunk of new Set([LONG, ...chunks])) {
+        for (const found of learners.all(digest, chunk)) {
+          const { bits, key, port } = found as { bits: Uint8Array | null; key: string; port: string }
+          const isLong = chunk === LONG
+          if (isLong || chunkHas(chunk, bits, rows)) all.set(`${key} ${port}`, { key, port, isLong })
+        }
+      }
+      return [...all.values()]
+    },
     latest: (pipeline, stage) => latest.get(pipeline, stage) as { key: string; position: number } | undefined,
     briefs: shown<StageBrief>("outputs"),
     nodes: shown<StageNode>("inputs"),

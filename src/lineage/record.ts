@@ -69,7 +69,7 @@ export const StageRecord = Schema.Struct({
   resumedFrom: Schema.optionalKey(Schema.Number),
   /** What each update took in, and which input rows the rows of tables came from: see trace.ts. */
   trace: Schema.optionalKey(Blob),
-  /** All rows of its inputs that it learned from, by port, as ranges; a set that is long is in the trace only. */
+  /** All rows of its inputs that it learned from, by port, as text (see row-text.ts). */
   learned: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
   /** Resume points that were kept when it was done, by the number of updates. */
   points: Schema.optionalKey(Schema.Array(Schema.Struct({ step: Schema.Number, artifact: Artifact }))),

@@ -10,13 +10,23 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Artifact } from "../operator/artifact.ts"
 import { inputsOf, type Origins, outputsOf } from "../operator/origins.ts"
-import { difference, intersection, type RowRanges, rangesFromText, rangesOf, union } from "../operator/row-ranges.ts"
+import {
+  difference,
+  intersection,
+  type RowRanges,
+  rangeAt,
+  rangesFromText,
+  rangesOf,
+  union,
+  unionOf
+} from "../operator/row-ranges.ts"
 import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 import { openIndex } from "./artifact-index.ts"
 import { LineageError, type Made } from "./ledger.ts"
 import type { StageRecord } from "./record.ts"
-import { isKnownResult } from "./records.ts"
+import { isKnownResult, type StageBrief } from "./records.ts"
+import { rowsOfText } from "./row-text.ts"
 import { type TraceError, traceOf } from "./trace.ts"
 
 const MODEL = "checkpoint"
@@ -26,12 +36,14 @@ export interface TableRows extends Made {
   readonly rows: RowRanges
 }
 
-/** The updates, from 1, in which a stage learned from rows that came in through `port`; `rows` of that table. */
+/**
+ * A stage learned from rows that came in through `port`. Where it was looked up: in which `updates`, from 1, `of` how many, and from which `rows` of that table.
+ */
 export interface Learning {
   readonly port: string
-  readonly rows: RowRanges
-  readonly updates: RowRanges
-  readonly of: number
+  readonly rows?: RowRanges
+  readonly updates?: RowRanges
+  readonly of?: number
 }
 
 /** A checkpoint that saw a row: its stage learned from it, or took checkpoints that had seen it (`through`), or both. */
@@ -78,31 +90,39 @@ const rowsIn = (artifact: Artifact): number | undefined => {
 /** Whether what an artifact holds has numbers: rows, or tokens. */
 const isNumbered = (artifact: Artifact): boolean => rowsIn(artifact) !== undefined && artifact.kind !== MODEL
 
-/** What a stage learned of some rows that came in through `port`; the trace is only read where it may have. */
+/** What a stage learned of some rows that came in through `port`, by its trace; undefined where it learned from none of them. */
 const learningOf = Effect.fnUntraced(function* (store: Store["Service"], view: View, port: string, rows: RowRanges) {
-  if (view.learned === undefined) return undefined
-  const all = rangesFromText(view.learned[port] ?? "")
-  if (Object.hasOwn(view.learned, port) && all !== undefined && intersection(rows, all).length === 0) return undefined
   const trace = yield* traceOf(store, view)
-  const updates = trace?.rows[port]
-  if (trace === undefined || updates === undefined) return undefined
   const found: Array<number> = []
   const seen: Array<RowRanges> = []
-  for (const [i, text] of updates.entries()) {
-    const common = intersection(rows, rangesFromText(text) ?? [])
-    if (common.length === 0) continue
+  for (const [i, text] of (trace?.rows[port] ?? []).entries()) {
+    const learned = rangesFromText(text) ?? []
+    if (!learned.some(([first, last]) => (rows[rangeAt(rows, first)]?.[0] ?? Number.POSITIVE_INFINITY) <= last))
+      continue
     found.push(i + 1)
-    seen.push(common)
+    seen.push(intersection(rows, learned))
   }
-  if (found.length === 0) return undefined
-  const learning: Learning = { port, rows: union(...seen), updates: rangesOf(found), of: trace.losses.length }
+  if (trace === undefined || found.length === 0) return undefined
+  const learning: Learning = { port, rows: unionOf(seen), updates: rangesOf(found), of: trace.losses.length }
   return learning
 })
 
-/** Which checkpoints saw a row of a table (of tokens in shards: a token). */
+/** A checkpoint that saw the row, while they are looked for. */
+interface Sighted {
+  readonly made: Made
+  readonly brief: StageBrief
+  readonly learned: Map<string, Learning>
+  readonly through: Map<string, Made>
+}
+
+/**
+ * Which checkpoints saw a row of a table (of tokens in shards: a token). In which updates the nearest `detailed` (10) learned from it is looked up in their traces;
+ * of others it is known that they did.
+ */
 export const rowSeen = Effect.fnUntraced(function* (
   table: Made,
-  row: number
+  row: number,
+  detailed = 10
 ): Effect.fn.Return<RowSeen, LineageError | StoreError | TraceError, Scope.Scope | Store> {
   const store = yield* Store
   const total = rowsIn(table.artifact)
@@ -117,61 +137,83 @@ export const rowSeen = Effect.fnUntraced(function* (
   const tables = new Map<string, { made: Made; rows: RowRanges }>([
     [table.artifact.digest, { made: table, rows: [[row, row]] }]
   ])
-  const checkpoints = new Map<
-    string,
-    { made: Made; view: View; learned: Map<string, Learning>; through: Map<string, Made> }
-  >()
+  const checkpoints = new Map<string, Sighted>()
+  /** Of each checkpoint digest the first that was found. */
+  const models = new Map<string, Made>()
   const unknown = new Map<string, Made>()
-  const { users } = yield* openIndex(store)
-  const queue = [table.artifact.digest]
-  const sight = (view: View, note: (found: { learned: Map<string, Learning>; through: Map<string, Made> }) => void) => {
-    for (const [port, artifact] of Object.entries(view.outputs)) {
+  const { briefs, learners, users } = yield* openIndex(store)
+  let next = new Set<string>()
+
+  const sight = (key: string, brief: StageBrief, note: (found: Sighted) => void) => {
+    for (const [port, artifact] of Object.entries(brief.outputs)) {
       if (artifact.kind !== MODEL) continue
-      const id = `${view.key} ${port}`
-      const known = checkpoints.get(id)
-      const found = known ?? { made: madeOf(artifact, view, port), view, learned: new Map(), through: new Map() }
+      const id = `${key} ${port}`
+      const made: Made = { artifact, key, stage: brief.stage, port }
+      const found = checkpoints.get(id) ?? { made, brief, learned: new Map(), through: new Map() }
       note(found)
-      if (known !== undefined) continue
+      if (checkpoints.has(id)) continue
       checkpoints.set(id, found)
-      queue.push(artifact.digest)
+      if (models.has(artifact.digest)) continue
+      models.set(artifact.digest, made)
+      next.add(artifact.digest)
     }
   }
-  const follow = Effect.fnUntraced(function* (view: View, port: string, rows: RowRanges) {
-    const learning = yield* learningOf(store, view, port, rows)
-    if (learning !== undefined) sight(view, ({ learned }) => learned.set(port, learning))
-    const outputs = Object.entries(view.outputs).filter(([, artifact]) => isNumbered(artifact))
-    if (outputs.length === 0) return
+  /** Follows rows to the tables that a stage made of them. */
+  const follow = Effect.fnUntraced(function* (view: View, digest: string, rows: RowRanges) {
     const origins = (yield* traceOf(store, view))?.origins
-    for (const [output, artifact] of outputs) {
+    const ports = Object.entries(view.preimage.inputs).flatMap(([port, input]) =>
+      input.digest === digest ? [port] : []
+    )
+    for (const [output, artifact] of Object.entries(view.outputs)) {
+      if (!isNumbered(artifact)) continue
       const made = madeOf(artifact, view, output)
-      const of = origins?.[output]?.[port]
-      if (of === undefined) {
-        if (origins?.[output] === undefined) unknown.set(`${view.key} ${output}`, made)
-        continue
+      const of = origins?.[output]
+      if (of === undefined) unknown.set(`${view.key} ${output}`, made)
+      for (const port of ports) {
+        const known = tables.get(artifact.digest)
+        const all = union(known?.rows ?? [], outputsOf(of?.[port] ?? [], rows))
+        if (difference(all, known?.rows ?? []).length === 0) continue
+        tables.set(artifact.digest, { made: known?.made ?? made, rows: all })
+        next.add(artifact.digest)
       }
-      const known = tables.get(artifact.digest)
-      const all = union(known?.rows ?? [], outputsOf(of, rows))
-      if (difference(all, known?.rows ?? []).length === 0) continue
-      tables.set(artifact.digest, { made: known?.made ?? made, rows: all })
-      queue.push(artifact.digest)
     }
   })
-  for (let at = 0; at < queue.length; at++) {
-    const digest = queue[at]!
-    for (const key of users(digest)) {
-      const view = viewOf(store, key)
-      if (view === undefined) continue
-      const ports = Object.entries(view.preimage.inputs).filter(([, input]) => input.digest === digest)
+
+  for (let wave = new Set([table.artifact.digest]); wave.size > 0; wave = next) {
+    next = new Set()
+    const taken = Array.from(wave, (digest) => [digest, users(digest)] as const)
+    const keys = [...new Set(taken.flatMap(([, keys]) => keys))]
+    const found = briefs(keys)
+    const briefOf = new Map(keys.map((key, i) => [key, found[i]]))
+    for (const [digest, keys] of taken) {
       const rows = tables.get(digest)?.rows
-      for (const [port] of ports) {
-        const from = view.inputs[port]
-        if (rows !== undefined) yield* follow(view, port, rows)
-        else if (from !== undefined) {
-          const source = checkpoints.get(`${from.key} ${from.port}`)?.made
-          const made = source ?? [...checkpoints.values()].find((each) => each.made.artifact.digest === digest)?.made
-          if (made !== undefined) sight(view, ({ through }) => through.set(`${made.key} ${made.port}`, made))
-        }
+      const learned = rows === undefined ? [] : learners(digest, rows)
+      for (const { isLong, key, port } of learned) {
+        const brief = briefOf.get(key)
+        const view = isLong ? viewOf(store, key) : undefined
+        const learning = view === undefined ? undefined : yield* learningOf(store, view, port, rows!)
+        if (brief === undefined || brief === null || (isLong && learning === undefined)) continue
+        sight(key, brief, ({ learned }) => learned.set(port, learning ?? { port }))
       }
+      const model = models.get(digest)
+      for (const key of keys) {
+        const brief = briefOf.get(key)
+        if (brief === undefined || brief === null) continue
+        if (model !== undefined) sight(key, brief, ({ through }) => through.set(`${model.key} ${model.port}`, model))
+        if (rows === undefined || !Object.values(brief.outputs).some(isNumbered)) continue
+        const view = viewOf(store, key)
+        if (view !== undefined) yield* follow(view, digest, rows)
+      }
+    }
+  }
+  let lookedUp = 0
+  for (const { learned, made } of checkpoints.values()) {
+    if (learned.size === 0 || lookedUp++ >= detailed) continue
+    const view = viewOf(store, made.key)
+    for (const port of view === undefined ? [] : learned.keys()) {
+      const rows = tables.get(view!.preimage.inputs[port]?.digest ?? "")?.rows ?? []
+      const learning = yield* learningOf(store, view!, port, rows)
+      if (learning !== undefined) learned.set(port, learning)
     }
   }
   tables.delete(table.artifact.digest)
@@ -179,16 +221,16 @@ export const rowSeen = Effect.fnUntraced(function* (
     table,
     row,
     became: [...tables.values()].map(({ made, rows }) => ({ ...made, rows })),
-    checkpoints: [...checkpoints.values()].map(({ learned, made, through, view }) => ({
+    checkpoints: [...checkpoints.values()].map(({ brief, learned, made, through }) => ({
       ...made,
-      operator: view.preimage.operator.name,
-      run: view.run,
+      operator: brief.operator,
+      run: brief.run,
       learned: [...learned.values()],
       through: [...through.values()]
     })),
     unknown: [...unknown.values()]
   }
-}, Effect.scoped)
+})
 
 /**
  * The rows that a checkpoint saw: of the tables that its stage, and those of the checkpoints before it, learned from, and of the tables that these came from, as far
@@ -221,10 +263,7 @@ export const seenBy = Effect.fnUntraced(function* (
   for (const key of stages) {
     const view = viewOf(store, key)
     if (view === undefined) continue
-    if (view.learned !== undefined) {
-      const learned = { ...(yield* longOf(store, view)), ...shortOf(view.learned) }
-      for (const [port, rows] of Object.entries(learned)) note(view, port, rows, true)
-    }
+    for (const [port, rows] of Object.entries(yield* learnedBy(store, view))) note(view, port, rows, true)
     for (const { key: before, port } of Object.values(view.inputs)) {
       if (visited.has(before) || viewOf(store, before)?.outputs[port]?.kind !== MODEL) continue
       visited.add(before)
@@ -246,24 +285,15 @@ export const seenBy = Effect.fnUntraced(function* (
   }))
 })
 
-const shortOf = (learned: { readonly [port: string]: string }): { readonly [port: string]: RowRanges } =>
-  Object.fromEntries(Object.entries(learned).map(([port, text]) => [port, rangesFromText(text) ?? []]))
-
-/** The rows of the inputs whose sets are too long for the record. */
-const longOf = Effect.fnUntraced(function* (store: Store["Service"], view: View) {
-  const ports = Object.keys(view.preimage.inputs).filter((port) => !Object.hasOwn(view.learned ?? {}, port))
-  const mayBe = ports.filter((port) => {
-    const { key = "", port: from = "" } = view.inputs[port] ?? {}
-    const artifact = viewOf(store, key)?.outputs[from]
-    return artifact !== undefined && isNumbered(artifact)
-  })
-  if (mayBe.length === 0) return {}
-  const trace = yield* traceOf(store, view)
-  const found = mayBe.flatMap((port): ReadonlyArray<readonly [string, RowRanges]> => {
-    const updates = trace?.rows[port]
-    return updates === undefined ? [] : [[port, union(...updates.map((text) => rangesFromText(text) ?? []))]]
-  })
-  return Object.fromEntries(found) as { readonly [port: string]: RowRanges }
+/** What a stage learned from, by port; of sets that are too long for the record the trace is asked. */
+const learnedBy = Effect.fnUntraced(function* (store: Store["Service"], view: View) {
+  const found: { [port: string]: RowRanges } = {}
+  for (const [port, text] of Object.entries(view.learned ?? {})) {
+    const rows = rowsOfText(text)
+    const updates = rows === undefined ? (yield* traceOf(store, view))?.rows[port] : undefined
+    found[port] = rows ?? unionOf((updates ?? []).map((each) => rangesFromText(each) ?? []))
+  }
+  return found
 })
 
 /** Rows of a table that one checkpoint saw and another did not; `other`: the other saw no row of this table at all. */

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { type RowRanges, union } from "./row-ranges.ts"
+import { type RowRanges, rangeAt, unionOf } from "./row-ranges.ts"
 
 /**
  * `rows` output rows, one after the other, of which the first came from the input rows `first` to `first + width - 1`, and each next one from those
@@ -68,8 +68,13 @@ export const outputsOf = (origins: Origins, inputs: RowRanges): RowRanges => {
   let next = 0
   for (const [rows, first, stride, width] of origins) {
     const start = rows === 0 ? next - 1 : next
-    for (const [from, to] of width === 0 ? [] : inputs) {
-      if (first > to || first + stride * Math.max(rows - 1, 0) + width - 1 < from) continue
+    const most = first + stride * Math.max(rows - 1, 0) + width - 1
+    for (
+      let i = width === 0 ? inputs.length : rangeAt(inputs, first);
+      i < inputs.length && inputs[i]![0] <= most;
+      i++
+    ) {
+      const [from, to] = inputs[i]!
       // Row k of the run came from first + stride k to first + stride k + width - 1.
       const low = stride === 0 ? 0 : Math.max(0, Math.ceil((from - width + 1 - first) / stride))
       const high = stride === 0 ? Math.max(rows - 1, 0) : Math.min(rows - 1, Math.floor((to - first) / stride))
@@ -77,7 +82,7 @@ export const outputsOf = (origins: Origins, inputs: RowRanges): RowRanges => {
     }
     next += rows
   }
-  return union(found)
+  return unionOf([found])
 }
 
 /** The input rows that these output rows came from. */
@@ -87,7 +92,9 @@ export const inputsOf = (origins: Origins, outputs: RowRanges): RowRanges => {
   for (const [rows, first, stride, width] of origins) {
     const start = rows === 0 ? next - 1 : next
     const end = start + Math.max(rows - 1, 0)
-    for (const [from, to] of width === 0 ? [] : outputs) {
+    for (let i = width === 0 ? outputs.length : rangeAt(outputs, start); i < outputs.length; i++) {
+      const [from, to] = outputs[i]!
+      if (from > end) break
       const low = Math.max(from, start) - start
       const high = Math.min(to, end) - start
       if (low > high) continue
@@ -96,7 +103,7 @@ export const inputsOf = (origins: Origins, outputs: RowRanges): RowRanges => {
     }
     next += rows
   }
-  return union(found)
+  return unionOf([found])
 }
 
 /** The origins of a value, by input port, where it is a table of which they are known. */

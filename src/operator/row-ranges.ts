@@ -24,7 +24,21 @@ export const rangesOf = (rows: Iterable<number>): RowRanges =>
   inOrder(Array.from(rows, (row): readonly [number, number] => [row, row]))
 
 /** The rows that are in any of several sets. */
-export const union = (...sets: ReadonlyArray<RowRanges>): RowRanges => inOrder(sets.flat())
+export const union = (...sets: ReadonlyArray<RowRanges>): RowRanges => unionOf(sets)
+
+/** The same of a list of sets, however many. */
+export const unionOf = (sets: ReadonlyArray<RowRanges>): RowRanges => inOrder(sets.flat())
+
+/** The first of the ranges that does not end before `row`: all that are of interest from there on. */
+export const rangeAt = (ranges: RowRanges, row: number): number => {
+  let [low, high] = [0, ranges.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (ranges[middle]![1] < row) low = middle + 1
+    else high = middle
+  }
+  return low
+}
 
 /** The rows of `a` that are not in `b`. */
 export const difference = (a: RowRanges, b: RowRanges): RowRanges => {
@@ -52,12 +66,28 @@ export const countRows = (ranges: RowRanges): number => ranges.reduce((sum, [fir
 export const rangesText = (ranges: RowRanges): string =>
   ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(",")
 
-/** The set that `rangesText` wrote; of another text undefined. */
+/** The set that `rangesText` wrote; of another text undefined. Traces have thousands: a character is looked at once. */
 export const rangesFromText = (text: string): RowRanges | undefined => {
   if (text === "") return []
-  if (!/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(text)) return undefined
-  return text.split(",").map((range) => {
-    const [first, last = first] = range.split("-").map(Number)
-    return [first!, last!] as const
-  })
+  const ranges: Array<readonly [number, number]> = []
+  let [first, number, digits] = [-1, 0, 0]
+  for (let i = 0; i <= text.length; i++) {
+    const code = i === text.length ? COMMA : text.charCodeAt(i)
+    if (code >= ZERO && code <= ZERO + 9) {
+      number = 10 * number + code - ZERO
+      digits++
+      continue
+    }
+    if (digits === 0 || (code === DASH ? first >= 0 : code !== COMMA)) return undefined
+    if (code === DASH) first = number
+    else {
+      if (first > number) return undefined
+      ranges.push([first < 0 ? number : first, number])
+      first = -1
+    }
+    number = digits = 0
+  }
+  return ranges
 }
+
+const [ZERO, DASH, COMMA] = [48, 45, 44]

@@ -138,14 +138,14 @@ describe("which rows a checkpoint saw", () => {
         assert.deepStrictEqual(
           of("pretrain")!.learned.map(({ of, port, rows, updates }) => [
             port,
-            rangesText(rows),
-            rangesText(updates),
+            rangesText(rows!),
+            rangesText(updates!),
             of
           ]),
           [["rows", "2", "2", 4]]
         )
         assert.deepStrictEqual(
-          of("tune")!.learned.map(({ updates }) => rangesText(updates)),
+          of("tune")!.learned.map(({ updates }) => rangesText(updates!)),
           ["2"]
         )
         assert.deepStrictEqual(
@@ -153,7 +153,7 @@ describe("which rows a checkpoint saw", () => {
           ["pretrain"]
         )
         assert.deepStrictEqual(
-          of("other")!.learned.map(({ rows }) => rangesText(rows)),
+          of("other")!.learned.map(({ rows }) => rangesText(rows!)),
           ["2-3"]
         )
         assert.deepStrictEqual(of("other")!.through, [])

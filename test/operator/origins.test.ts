@@ -40,7 +40,8 @@ describe("ranges of rows", () => {
   it("as text", () => {
     assert.strictEqual(rangesText(rangesOf([3, 1, 2, 9])), "1-3,9")
     assert.deepStrictEqual(rangesFromText(""), [])
-    assert.isUndefined(rangesFromText("1-"))
+    for (const wrong of ["1-", "-1", "1,,2", ",", "1-2-3", "5-4", "a", "1 ", "1,"])
+      assert.isUndefined(rangesFromText(wrong))
   })
 })
 

@@ -21,9 +21,9 @@ export const rowSeenLines = (seen: RowSeen, { columns, style }: View): ReadonlyA
   const say = (text: string) => cut(text, columns).trimEnd()
   const sightings = checkpoints.flatMap((each) => {
     const head = `● ${style.strong(nameOf(each))}  ${style.name(shortDigest(each.artifact.digest))}`
-    const learned = each.learned.map(({ of, port, rows, updates }) => {
-      const n = countRows(updates)
-      return `  learned from ${port} ${rowsText(rows)}, ${n} of ${count(of, "update")}: ${rangesText(updates)}`
+    const learned = each.learned.map(({ of = 0, port, rows, updates }) => {
+      if (rows === undefined || updates === undefined) return `  learned from it, through ${port}`
+      return `  learned from ${port} ${rowsText(rows)}, ${countRows(updates)} of ${count(of, "update")}: ${rangesText(updates)}`
     })
     const through =
       each.through.length === 0 ? [] : [`  through ${each.through.map((from) => nameOf(from)).join(", ")}`]
