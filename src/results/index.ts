@@ -3,7 +3,9 @@
  *
  * @since 0.1.0
  */
+export type { RunHistory } from "../lineage/history.ts"
 export { LineageError, type Made, type RunStatus, type StageStatus } from "../lineage/ledger.ts"
+export type { LogEntry } from "../lineage/run-log.ts"
 export { layer, Store } from "../store/store.ts"
 export { StoreError } from "../store/storeError.ts"
 export {

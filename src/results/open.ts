@@ -25,6 +25,7 @@ export const open = async (folder = ".ptmflow") => {
   return {
     runs: () => promise(Results.runs),
     run: (name?: string) => promise(Results.run(name)),
+    history: (name?: string) => promise(Results.history(name)),
     artifact: (reference: string, asOf?: string) => promise(Results.artifact(reference, asOf)),
     read: <A>(port: Port<A>, reference: string) => promise(Results.read(port, reference)),
     /** `batches()` reads the table anew, one record batch at a time. */

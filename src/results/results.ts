@@ -12,6 +12,7 @@ import type * as Stream from "effect/Stream"
 import { type Checkpoint, CheckpointPort } from "../../operators/checkpoint.ts"
 import { type Report, ReportPort } from "../../operators/report.ts"
 import { layout, type ModelConfig } from "../engine/model.ts"
+import { historyOf, type RunHistory } from "../lineage/history.ts"
 import {
   LineageError,
   type Made,
@@ -85,6 +86,12 @@ export const run = Effect.fnUntraced(function* (
   const record = yield* recordOf(name)
   return yield* runStatus(record)
 })
+
+/**
+ * What happened in a run (default: the newest), in order: its graph, and of each stage what became of it and what it reported, each with its time. Of runs whose log is not
+ * kept there are no reports.
+ */
+export const history = (name?: string): Effect.Effect<RunHistory, LineageError | StoreError, Store> => historyOf(name)
 
 /** The artifact that `reference` names, as it was known after the run `asOf` (default: the newest), and the stage that made it. */
 export const artifact = (reference: string, asOf?: string): Effect.Effect<Made, LineageError | StoreError, Store> =>

@@ -91,6 +91,29 @@ test("a table is read batch by batch, as often as it is asked for", async () => 
   }
 })
 
+test("the history of a run is what its stages did and reported, in order; of a reused one that it was reused", async () => {
+  await using results = await open(store)
+  const [again, first] = await results.runs()
+  const { entries } = await results.history(first!.run)
+  const of = (stage: string) => entries.flatMap((entry) => ("stage" in entry && entry.stage === stage ? [entry] : []))
+  const pretrain = of("pretrain")
+  expect([pretrain[0]!._tag, pretrain.at(-1)!._tag, entries[0]!._tag, entries.at(-1)!._tag]).toEqual([
+    "Started",
+    "Finished",
+    "Graph",
+    "Ended"
+  ])
+  const { reports } = await results.metrics("pretrain")
+  const told = pretrain.flatMap((entry) => (entry._tag === "Progress" ? [entry.metrics] : []))
+  expect(told).toEqual(reports.map(({ metrics }) => metrics))
+  expect(entries.map(({ time }) => time)).toEqual(entries.map(({ time }) => time).toSorted((a, b) => a - b))
+  const reused = await results.history(again!.run)
+  expect(reused.run.run).toBe(again!.run)
+  expect(reused.entries.flatMap(({ _tag }) => (_tag === "Graph" || _tag === "Ended" ? [] : [_tag]))).toEqual(
+    again!.stages.map(() => "Reused")
+  )
+})
+
 test("typed rows, through a port: the tokens of a run are its text", async () => {
   await using results = await open(store)
   const { tokenizer } = await results.checkpoint("pretrain")
