@@ -6,6 +6,7 @@
 export { cpu } from "../device/cpu/cpu.ts"
 export { Device, DeviceError } from "../device/device.ts"
 export { Devices, devices } from "../device/devices.ts"
+export { tfjs } from "../device/tfjs/tfjs.ts"
 export * as Adapter from "./adapter.ts"
 export * as Batch from "./batch.ts"
 export * as Generate from "./generate.ts"

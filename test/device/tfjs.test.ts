@@ -1,4 +1,7 @@
 /** The TensorFlow.js device where it does not depend on the backend: on WASM, which is always there. */
+import { execFile } from "node:child_process"
+import { join } from "node:path"
+import { promisify } from "node:util"
 import { assert, layer, it as plain } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -31,6 +34,11 @@ plain.effect("a backend that is missing is a DeviceError that says what to insta
     for (const name of backendNames.slice(0, backendNames.indexOf(chosen!))) assert.include(description, name)
   })
 )
+
+plain("TensorFlow's library on a GPU comes first where it is installed, with what Node took away from it", async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, "tfjs/node-gpu.mjs")])
+  assert.strictEqual(stdout, `TensorFlow.js 4.22.0, TensorFlow's library: 5\n`)
+})
 
 layer(wasm, { excludeTestServices: true })("the tfjs device", (it) => {
   it.effect("draws the tokens that the CPU device draws, and ends as it does", () =>

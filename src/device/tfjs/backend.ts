@@ -27,8 +27,12 @@ export interface Backend {
   readonly constant: <T extends Tensor>(key: string, make: () => T) => T
 }
 
-/** A backend that was started, once in a process. `lost` says why it can be used no more. */
+/** There is no room for a tensor. */
+export class NoRoom extends Error {}
+
+/** A backend that was started, once in a process. `memory` is what it can have at most, where that is known; `lost` says why it can be used no more. */
 export interface Started {
+  readonly memory?: number
   readonly tf: Tf
   readonly name: BackendName
   readonly description: string
@@ -204,6 +208,20 @@ const webgpu = async (): Promise<Candidate> => {
 
 const software = "a graphics card in software"
 
+/** Addresses have 32 bits. */
+const heapBytes = 2 ** 32
+
+/** Where there is no room, WASM's allocator gives address 0, and its backend would write there. */
+const guardHeap = (tf: Tf): void => {
+  const { wasm } = tf.backend() as unknown as { readonly wasm: { _malloc: (bytes: number) => number } }
+  const allocate = wasm._malloc
+  wasm._malloc = (bytes) => {
+    const address = allocate(bytes)
+    if (address === 0 && bytes > 0) throw new NoRoom(`WebAssembly's memory of 4 GB has no room for ${bytes} bytes more`)
+    return address
+  }
+}
+
 const wasm = async (): Promise<Candidate> => {
   const name = "wasm"
   const module = "@tensorflow/tfjs-backend-wasm"
@@ -218,7 +236,9 @@ const wasm = async (): Promise<Candidate> => {
       const { setWasmPaths } = await import("@tensorflow/tfjs-backend-wasm")
       setWasmPaths(`${dirname(path)}/`)
       const simd = await tf.env().getAsync("WASM_HAS_SIMD_SUPPORT")
-      return activated(tf, name, `WebAssembly ${simd === true ? "with SIMD" : "without SIMD"}, 1 thread`)
+      const running = await activated(tf, name, `WebAssembly ${simd === true ? "with SIMD" : "without SIMD"}, 1 thread`)
+      guardHeap(tf)
+      return { ...running, memory: heapBytes }
     }
   }
 }

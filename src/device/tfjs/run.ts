@@ -7,7 +7,7 @@ import type { DeviceError, Program } from "../device.ts"
 import { faultError } from "../fault.ts"
 import type { KernelName } from "../kernel.ts"
 import { attention, attentionGradient } from "./attention.ts"
-import type { Backend } from "./backend.ts"
+import { type Backend, NoRoom } from "./backend.ts"
 import { bind, type Call, hostPlaces, OutOfRange } from "./call.ts"
 import { cacheWrite, decodeAttention } from "./decode.ts"
 import { add, biasGradient, fill, gelu, scale, swiglu, swigluGradient } from "./elementwise.ts"
@@ -65,7 +65,7 @@ export const make = (
   backend: Backend,
   program: Program,
   memories: ReadonlyArray<TensorMemory>,
-  failed: (operation: string, message: string) => DeviceError
+  failed: (operation: string, message: string, outOfMemory: boolean) => DeviceError
 ): Run => {
   const launches = program.launches.map((launch) => ({
     kernel: launch.kernel,
@@ -94,7 +94,9 @@ export const make = (
             return faultError("tfjs", program, [index, cause.row, cause.value, cause.limit])
           }
           const message = cause instanceof Error ? cause.message : String(cause)
-          return failed(program.name, `launch ${index} (${kernel}): ${message}`)
+          // An array that is longer than a heap that could not grow.
+          const outOfMemory = cause instanceof NoRoom || cause instanceof RangeError
+          return failed(program.name, `launch ${index} (${kernel}): ${message}`, outOfMemory)
         }
       }
     }

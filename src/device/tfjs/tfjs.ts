@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { defaultCache, digest, remembered } from "../cache.ts"
 import { Device, DeviceError, type DeviceShape, type Memory } from "../device.ts"
+import { limited } from "../limit.ts"
 import { checkLaunch } from "../operands.ts"
 import { probe, probeVersion } from "../probe.ts"
 import * as Backends from "./backend.ts"
@@ -24,7 +25,8 @@ export interface TfjsOptions {
   readonly cacheDirectory?: string
 }
 
-const fail = (operation: string, message: string) => new DeviceError({ device: "tfjs", operation, message })
+const fail = (operation: string, message: string, outOfMemory = false) =>
+  new DeviceError({ device: "tfjs", operation, message, ...(outOfMemory ? { outOfMemory } : {}) })
 
 /** The backend asked for, and how `auto` came to it. */
 const select = (backend: "auto" | Backends.BackendName) =>
@@ -71,7 +73,8 @@ const make = Effect.fnUntraced(function* (options: TfjsOptions) {
         activate()
         return await run()
       },
-      catch: (cause) => fail(operation, cause instanceof Error ? cause.message : String(cause))
+      catch: (cause) =>
+        fail(operation, cause instanceof Error ? cause.message : String(cause), cause instanceof Backends.NoRoom)
     })
   const transfer = (
     operation: "read" | "write",
@@ -141,7 +144,7 @@ const make = Effect.fnUntraced(function* (options: TfjsOptions) {
       return remembered(join(folder, identityOf(started)), probe(device))
     })
   )
-  return Device.of(device)
+  return Device.of(started.memory === undefined ? device : limited(device, started.memory))
 })
 
 /** What `doctor` says of the TensorFlow.js device: what there is of each backend or the problem with it, and the one that `auto` takes. */
