@@ -93,6 +93,11 @@ export const trainReward = Operator.make("reward", {
     weightDecay: parameter(NonNegative, 0.1, "AdamW's decay"),
     margin: parameter(NonNegative, 0, "reward that the better answer of a pair must lead by to cost ln 2"),
     centering: parameter(NonNegative, 0, "weight of the mean of (r_w + r_l)^2, which keeps rewards around 0"),
+    normaliseBefore: parameter(
+      Schema.Boolean,
+      false,
+      "whether rewards have mean 0 and standard deviation 1 before the first update too (Ziegler et al. 2019)"
+    ),
     microBatch: parameter(PositiveInt, 64, "prompts computed at once; an update adds up as many as it needs"),
     heldOutFraction: parameter(
       Schema.Number.check(Schema.isBetween({ minimum: 0.001, maximum: 0.5 })),
@@ -128,7 +133,17 @@ export const trainReward = Operator.make("reward", {
 
     const saved = yield* stage.resume(CheckpointPort)
     const start = Option.isSome(saved) ? saved.value : undefined
-    const session = yield* Session.make(start?.value.weights ?? withScalarHead(weights, "reward", params.seed), {
+    const sample = flatten(train.slice(0, 256)).sequences
+    const rewardsOfSample = (session: Session.Session) =>
+      Effect.map(score(session, sample, heads), (all) => all.map((s) => s.last))
+    const fresh = Effect.gen(function* () {
+      const drawn = withScalarHead(weights, "reward", params.seed)
+      if (!params.normaliseBefore) return drawn
+      const rewards = yield* Effect.scoped(Effect.flatMap(Session.make(drawn), rewardsOfSample))
+      const { bias, gain } = normalisation(rewards, true)
+      return transformed({ weights: drawn, tokenizer }, gain, bias).weights
+    })
+    const session = yield* Session.make(start?.value.weights ?? (yield* fresh), {
       state: start?.value.optimizer,
       precision: params.precision
     })
@@ -179,9 +194,7 @@ export const trainReward = Operator.make("reward", {
     const heldRewards = (yield* score(session, heldOut.sequences, heads)).map((s) => s.last)
     const held = rankingLoss(heldRewards, heldOut.groups)
     const { bins, error } = calibration(heldRewards, heldOut.groups)
-    const sample = flatten(train.slice(0, 256)).sequences
-    const rewards = (yield* score(session, sample, heads)).map((s) => s.last)
-    const { bias, gain } = normalisation(rewards, true)
+    const { bias, gain } = normalisation(yield* rewardsOfSample(session), true)
     const least = Math.min(...heldRewards) * gain + bias
     const most = Math.max(...heldRewards) * gain + bias
     const mean = (heldRewards.reduce((sum, r) => sum + r, 0) / heldRewards.length) * gain + bias

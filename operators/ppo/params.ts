@@ -67,6 +67,7 @@ export const PpoParams = Schema.Struct({
 export type PpoParams = typeof PpoParams.Type
 
 const openai = {
+  reward: { epochs: 1, batch: 32, learningRate: 5e-5, warmup: 0, normaliseBefore: true },
   rollout: { temperature: 0.7, topK: 0, topP: 1 },
   score: { missingEndScore: -1, missingEndPenalty: 0 },
   ppo: {
@@ -99,6 +100,7 @@ const openai = {
 
 const details = {
   ...openai,
+  reward: { epochs: 1, learningRate: 3e-6, warmup: 0, normaliseBefore: false },
   ppo: {
     ...openai.ppo,
     learningRate: 3e-6,
@@ -112,7 +114,7 @@ const details = {
 } as const
 
 /**
- * Published recipes, as parameters of `rollout`, `score` and PPO: `{ ...recipes.trl.ppo, minibatch: 64 }`. All but the first have a separate critic that
+ * Published recipes, as parameters of `trainReward` (TRL's PPO takes a model as it is), `rollout`, `score` and PPO: `{ ...recipes.trl.ppo, minibatch: 64 }`. All but the first have a separate critic that
  * starts from the reward model (`ppoCritic`). What depends on a run's length, batch or text (answers a round, `annealRounds`, `maximumTokens`) is not in them.
  *
  * - `openai-2019`: Ziegler et al. 2019, the sentiment task of openai/lm-human-preferences (512 answers a round, rate falling to 0).
@@ -125,11 +127,12 @@ export const recipes = {
   "openai-2019": openai,
   "n-implementation-details": details,
   trl: {
-    ...details,
+    rollout: details.rollout,
     score: { missingEndScore: null, missingEndPenalty: 1 },
     ppo: { ...details.ppo, adamEpsilon: 1e-8 }
   },
   instructgpt: {
+    reward: { epochs: 1, batch: 64, normaliseBefore: false },
     rollout: { temperature: 1, topK: 0, topP: 1 },
     score: { missingEndScore: null, missingEndPenalty: 0 },
     ppo: {
@@ -138,8 +141,6 @@ export const recipes = {
       minibatch: 64,
       learningRate: 9.65e-6,
       beta2: 0.95,
-      adamForm: "pytorch",
-      whitenRewards: false,
       klCoefficient: 0.02,
       klTarget: 0,
       ptxCoefficient: 27.8,

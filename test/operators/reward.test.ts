@@ -87,6 +87,19 @@ describe("reward model", () => {
     })
   )
 
+  it.effect("a fresh head is normalised before the first update, if asked to", () =>
+    Effect.gen(function* () {
+      // A rate that changes nothing: what normalises after training is what it was before.
+      const still = { batch: 16, learningRate: 1e-12, weightDecay: 0 }
+      const plain = (yield* train(still)).metrics
+      assert.isAbove(Math.abs(plain["gain"]! - 1), 0.01)
+      const normalised = (yield* train({ ...still, normaliseBefore: true })).metrics
+      assert.closeTo(normalised["gain"]!, 1, 1e-3)
+      assert.closeTo(normalised["bias"]!, 0, 1e-3)
+      assert.closeTo(normalised["heldOutAccuracy"]!, plain["heldOutAccuracy"]!, 1e-12)
+    })
+  )
+
   it.effect("an update computed in parts is that of the whole", () =>
     Effect.gen(function* () {
       const whole = yield* train({ epochs: 1, batch: 16 })
