@@ -320,13 +320,18 @@ export const runStatuses = Effect.fnUntraced(function* (
   return yield* withIndex((index) => Array.from(runs, (run) => statusOf(journal, index, run)))
 })
 
-/** The stages of a run with what became of them, and which took from which, each after what it took where all have a result. */
+/**
+ * The stages of a run (default: all) with what became of them, and which took from which, each after what it took where all have a result.
+ */
 export const runGraph = Effect.fnUntraced(function* (
-  run: RecordedRun
+  run: RecordedRun,
+  stage?: string
 ): Effect.fn.Return<ReadonlyArray<StageOutcome>, never, Store> {
   const { journal } = yield* Store
-  const outcomes = yield* withIndex(({ nodes }) => outcomesOf(journal, run, nodes))
-  const stageOf = new Map(outcomes.flatMap(({ key, stage }) => (key === undefined ? [] : [[key, stage]])))
+  const keys = keysOf(journal, run)
+  const wanted = stage === undefined ? keys : new Map([...keys].filter(([name]) => name === stage))
+  const outcomes = yield* withIndex(({ nodes }) => outcomesOf(wanted, run, nodes))
+  const stageOf = new Map(Array.from(keys, ([stage, key]) => [key, stage]))
   return outcomes.map(({ found, ...outcome }): StageOutcome => {
     const inputs: { [port: string]: { readonly stage: string; readonly port: string } } = {}
     for (const port in found?.inputs) {
@@ -340,11 +345,10 @@ export const runGraph = Effect.fnUntraced(function* (
 
 /** Of each stage of a run what became of it, and what `look` finds of those that have a result. */
 const outcomesOf = <A extends Omit<StageBrief, "outputs">>(
-  journal: Journal,
+  keys: ReadonlyMap<string, string>,
   run: RecordedRun,
   look: (keys: ReadonlyArray<string>, upTo: number | undefined) => ReadonlyArray<A | null>
 ) => {
-  const keys = keysOf(journal, run)
   const made = new Set(run.ran)
   const results = look([...keys.values()], endOf(run))
   const finished = Array.from(keys, ([stage, key], i) => {
@@ -364,7 +368,7 @@ const outcomesOf = <A extends Omit<StageBrief, "outputs">>(
 }
 
 const statusOf = (journal: Journal, { briefs }: ArtifactIndex, run: RecordedRun): RunStatus => {
-  const stages = outcomesOf(journal, run, briefs).map(({ found, ...outcome }): StageStatus => {
+  const stages = outcomesOf(keysOf(journal, run), run, briefs).map(({ found, ...outcome }): StageStatus => {
     return { ...outcome, artifacts: found?.outputs ?? {} }
   })
   return {
