@@ -20,6 +20,7 @@ import { loadPipeline } from "./load.ts"
 import { printErrors, printJson, printLines, viewOf } from "./output.ts"
 import { due } from "./plan.ts"
 import { verdictLines, verificationLines } from "./render/verified.ts"
+import { takeOver } from "./takeover.ts"
 
 /** The exit code that says that something cannot be verified with what is here today. */
 const notVerifiable = 3
@@ -62,14 +63,23 @@ export const verify = Effect.fnUntraced(
     const made = yield* resolve(input.artifact, { asOf: Option.getOrUndefined(input.asOf) })
     const view = viewOf(process.stdout)
     const sample = Option.map(input.sample, (share) => ({ share, seed: randomInt(2 ** 32) }))
-    const found = yield* Verify.verify(made, graphOf(input, folder), {
-      depth: input.depth,
-      ...(Option.isSome(sample) ? { sample: sample.value } : {}),
-      ...(input.device === "auto" ? {} : { device: input.device }),
-      onStage: ({ stage }) =>
-        !input.json && process.stderr.isTTY ? printErrors([view.style.faint(`${stage} runs again`)]) : Effect.void,
-      onVerdict: (verified) => (input.json ? Effect.void : printLines(verdictLines(verified, view)))
-    }).pipe(Effect.provide(deviceLayer(input)))
+    // What operators print goes to standard error: standard output has what was found.
+    const taken = Effect.acquireRelease(
+      Effect.sync(() => takeOver(process.stdout, (text) => process.stderr.write(text))),
+      ({ release }) => Effect.sync(release)
+    )
+    const verifying = Effect.flatMap(taken, ({ write }) =>
+      Verify.verify(made, graphOf(input, folder), {
+        depth: input.depth,
+        ...(Option.isSome(sample) ? { sample: sample.value } : {}),
+        ...(input.device === "auto" ? {} : { device: input.device }),
+        onStage: ({ stage }) =>
+          !input.json && process.stderr.isTTY ? printErrors([view.style.faint(`${stage} runs again`)]) : Effect.void,
+        onVerdict: (verified) =>
+          Effect.sync(() => (input.json ? undefined : write(`${verdictLines(verified, view).join("\n")}\n`)))
+      })
+    )
+    const found = yield* Effect.scoped(verifying).pipe(Effect.provide(deviceLayer(input)))
     yield* input.json ? printJson({ format: 1, ...found }) : printLines(verificationLines(found, view))
     const verdicts = new Set(found.stages.map(({ verdict }) => verdict))
     if (verdicts.has("differs")) process.exitCode = due
