@@ -177,6 +177,7 @@ describe("the optimum of E[R] - beta KL is pi* ~ pi_ref e^(R / beta)", () => {
   it.effect("beta = 1000 holds the policy at the reference", () =>
     Effect.gen(function* () {
       const reference = digitModel(2)
+      const frozen = reference.weights.values.slice()
       let policy = reference
       for (let round = 0; round < 30; round++) {
         const scored = tableOf(yield* experience(policy, reference, ones, { round }))
@@ -188,6 +189,8 @@ describe("the optimum of E[R] - beta KL is pi* ~ pi_ref e^(R / beta)", () => {
       after.forEach((p, n) => {
         assert.closeTo(p, before[n]!, 0.03)
       })
+      assert.deepStrictEqual(reference.weights.values, frozen)
+      assert.notDeepEqual(policy.weights.values.subarray(0, frozen.length), frozen)
     }).pipe(device)
   )
 })

@@ -22,6 +22,10 @@ import { makeStage } from "./stage.ts"
 const reference = JSON.parse(readFileSync(new URL("fixtures/tokenizer-reference.json", import.meta.url), "utf8")) as {
   readonly texts: ReadonlyArray<string>
   readonly merges: ReadonlyArray<readonly [string, string]>
+  readonly chinese: {
+    readonly texts: ReadonlyArray<string>
+    readonly merges: ReadonlyArray<readonly [string, string]>
+  }
   readonly samples: ReadonlyArray<{ readonly text: string; readonly ids: ReadonlyArray<number> }>
 }
 
@@ -75,6 +79,16 @@ describe("training", () => {
       merges,
       reference.merges.map((pair) => pair.join(" "))
     )
+  })
+
+  it("does so of Chinese and Japanese, whose words are long", async () => {
+    const { merges, texts } = reference.chinese
+    const { tokenizer } = await Effect.runPromise(train(texts, { vocabularySize: 458 }))
+    assert.deepStrictEqual(
+      JSON.parse(tokenizer.json).model.merges,
+      merges.map((pair) => pair.join(" "))
+    )
+    assert.isBelow(tokenizer.encode(texts[0]!).length, Buffer.byteLength(texts[0]!) / 2)
   })
 
   it("depends on the words and not on the order of the documents", async () => {
