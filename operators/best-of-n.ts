@@ -23,6 +23,10 @@ export const bestOfN = Operator.make("best-of-n", {
   params: Schema.Struct({}),
   inputs: { completions: Table.of(Completion), rewardModel: CheckpointPort },
   outputs: { best: Table.of(Completion), demonstrations: Table.of(Demonstration) },
+  columns: {
+    best: Operator.unchanged("completions", Object.keys(Completion.fields)),
+    demonstrations: Operator.unchanged("completions", Object.keys(Demonstration.fields))
+  },
   usesDevice: true,
   run: Effect.fnUntraced(function* ({ inputs }) {
     const stage = yield* Stage

@@ -29,6 +29,14 @@ export const concat = <Row>(
     params: Schema.Struct({}),
     inputs,
     outputs: { rows: port },
+    columns: {
+      rows: Object.fromEntries(
+        Object.keys(rowSchema.fields).map((column) => [
+          column,
+          { same: names.map((name) => `${name}.${column}` as const) }
+        ])
+      )
+    },
     run: ({ inputs }) => {
       const tables = names.map((partition) => inputs[partition]!)
       let before = 0

@@ -20,6 +20,9 @@ export const sentences = (text: string): ReadonlyArray<string> =>
     .split(/(?<=[.!?]["”’)]?)\s+(?=["“‘(]?[A-Z])/)
     .filter((sentence) => /^["“‘(]?[A-Z].*[.!?]["”’)]?$/.test(sentence))
 
+const fromText = { from: ["documents.text"] } as const
+const promptColumns = { id: fromText, prompt: fromText }
+
 /**
  * Cuts each sentence of fitting length after `promptWords` words. Sentences are put in an order of their digests (so that no file is
  * favoured), then dealt out: held-out prompts first, then prompts for ranking, then prompts for PPO; all others are demonstrations.
@@ -45,6 +48,12 @@ export const cutDemonstrations = Operator.make("demonstrations", {
     rankingPrompts: Table.of(Prompt),
     policyPrompts: Table.of(Prompt),
     heldOutPrompts: Table.of(Prompt)
+  },
+  columns: {
+    demonstrations: { ...promptColumns, answer: fromText },
+    rankingPrompts: promptColumns,
+    policyPrompts: promptColumns,
+    heldOutPrompts: promptColumns
   },
   run: Effect.fnUntraced(function* ({ inputs, params }) {
     const cut = new Map<string, Demonstration & { readonly row: number }>()

@@ -10,7 +10,7 @@ import * as Table from "../src/table/index.ts"
 
 /**
  * An operator named `name` whose output has the rows that `rows` gives for each row, in order: none, one or several. `rows` must be a function of the
- * row alone. Rows are mapped batch by batch: of a table in which something changed only the batches that did are mapped again.
+ * row alone. `columns` says, for lineage, which of its columns (`rows.<column>`) each column comes from. Rows are mapped batch by batch: of a table in which something changed only the batches that did are mapped again.
  */
 export const mapRows = <In, Out>(
   name: string,
@@ -18,6 +18,7 @@ export const mapRows = <In, Out>(
     readonly description: string
     readonly from: Table.RowSchema<In>
     readonly to: Table.RowSchema<Out>
+    readonly columns?: Operator.ColumnDeclarations<"rows">
     readonly rows: (row: In) => ReadonlyArray<Out>
   }
 ) =>
@@ -26,6 +27,7 @@ export const mapRows = <In, Out>(
     params: Schema.Struct({}),
     inputs: { rows: Table.of(options.from) },
     outputs: { rows: Table.of(options.to) },
+    ...(options.columns === undefined ? {} : { columns: { rows: options.columns } }),
     run: ({ inputs: { rows: table } }) =>
       Effect.map(
         Table.mapBatches(table, {

@@ -23,6 +23,13 @@ export const rankByScore = Operator.make("rank-by-score", {
   params: Schema.Struct({}),
   inputs: { scored: Table.of(ScoredCompletion) },
   outputs: { rankings: Table.of(Ranking) },
+  columns: {
+    rankings: {
+      ...Operator.unchanged("scored", ["id", "prompt"]),
+      answers: { from: ["scored.answer"] },
+      ranks: { from: ["scored.reward"] }
+    }
+  },
   run: Effect.fnUntraced(function* ({ inputs }) {
     const rows = yield* Table.collect(inputs.scored)
     const rankings = Array.from(
@@ -44,6 +51,12 @@ export const standardScores = Operator.make("standard-scores", {
   params: Schema.Struct({}),
   inputs: { scored: Table.of(ScoredCompletion), reference: Table.of(ScoredCompletion) },
   outputs: { scored: Table.of(ScoredCompletion) },
+  columns: {
+    scored: {
+      ...Operator.unchanged("scored", Object.keys(ScoredCompletion.fields)),
+      reward: { from: ["scored.reward", "reference.reward"] }
+    }
+  },
   run: Effect.fnUntraced(function* ({ inputs }) {
     const { mean, variance } = moments((yield* Table.collect(inputs.reference)).map(({ reward }) => reward))
     const rows = yield* Table.collect(inputs.scored)

@@ -18,6 +18,13 @@ export const rankByLexicon = Operator.make("rank", {
   params: Schema.Struct({}),
   inputs: { completions: Table.of(Completion), lexicon: Table.of(LexiconEntry) },
   outputs: { rankings: Table.of(Ranking) },
+  columns: {
+    rankings: {
+      ...Operator.unchanged("completions", ["id", "prompt"]),
+      answers: { from: ["completions.answer"] },
+      ranks: { from: ["completions.answer", "lexicon.word", "lexicon.valence"] }
+    }
+  },
   run: Effect.fnUntraced(function* ({ inputs }) {
     const judge = yield* rule(inputs.lexicon)
     const prompts = new Map<

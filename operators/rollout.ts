@@ -125,6 +125,9 @@ export const sample = Effect.fnUntraced(function* (
 
 const completionTable = Table.of(Completion)
 
+/** An answer's draws are keyed by the prompt's id. */
+const drawn = { from: ["prompts.id", "prompts.prompt"] } as const
+
 /** Samples `answersPerPrompt` answers to each of `prompts` prompts (0: to all, in order); round r takes other prompts than round r + 1. */
 export const rollout = Operator.make("rollout", {
   description: "Samples answers to prompts from a policy",
@@ -136,6 +139,18 @@ export const rollout = Operator.make("rollout", {
   }),
   inputs: { policy: CheckpointPort, prompts: Table.of(Prompt) },
   outputs: { completions: completionTable },
+  columns: {
+    completions: {
+      ...Operator.unchanged("prompts", ["id", "prompt"]),
+      sample: {},
+      temperature: {},
+      promptTokens: { from: ["prompts.prompt"] },
+      answer: drawn,
+      answerTokens: drawn,
+      logProbabilities: drawn,
+      ended: drawn
+    }
+  },
   usesDevice: true,
   run: Effect.fnUntraced(function* ({ inputs, params }) {
     const stage = yield* Stage

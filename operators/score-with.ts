@@ -31,6 +31,12 @@ export const scoreWith = <Params, E = never, R = never>(
     params: options.params,
     inputs: { completions: Table.of(Completion), reference: CheckpointPort },
     outputs: { scored: Table.of(ScoredCompletion) },
+    columns: {
+      scored: {
+        ...Operator.unchanged("completions", Object.keys(Completion.fields)),
+        referenceLogProbabilities: { from: ["completions.promptTokens", "completions.answerTokens"] }
+      }
+    },
     usesDevice: true,
     run: Effect.fnUntraced(function* ({ inputs, params }) {
       const stage = yield* Stage

@@ -72,6 +72,13 @@ export const score = Operator.make("score", {
   }),
   inputs: { completions: Table.of(Completion), rewardModel: CheckpointPort, reference: CheckpointPort },
   outputs: { scored: Table.of(ScoredCompletion) },
+  columns: {
+    scored: {
+      ...Operator.unchanged("completions", Object.keys(Completion.fields)),
+      reward: { from: ["completions.promptTokens", "completions.answerTokens", "completions.ended"] },
+      referenceLogProbabilities: { from: ["completions.promptTokens", "completions.answerTokens"] }
+    }
+  },
   usesDevice: true,
   run: Effect.fnUntraced(function* ({ inputs, params }) {
     const stage = yield* Stage

@@ -31,6 +31,12 @@ const isValidation = (rule: Rule, { id }: Segment): boolean => {
   return "validation" in rule ? place === rule.validation : place !== rule.train
 }
 
+const sequenceColumns = {
+  id: { from: ["documents.id", "documents.text"] },
+  tokens: { from: ["documents.text"] },
+  bytes: { from: ["documents.text"] }
+} as const
+
 /**
  * Long documents are cut into segments (see `segmentsOf`); a document's last segment ends with the token that ends a text. A segment is for
  * validation if the place of its id is below `validationFraction`: it stays on its side when other text is added. If that leaves a side
@@ -49,6 +55,7 @@ export const tokenize = Operator.make("tokenize", {
   }),
   inputs: { documents: Table.of(Document), tokenizer: TokenizerPort },
   outputs: { train: Table.of(TokenSequence), validation: Table.of(TokenSequence) },
+  columns: { train: sequenceColumns, validation: sequenceColumns },
   run: Effect.fnUntraced(function* ({ inputs, params }) {
     const { documents, tokenizer } = inputs
     const { segmentLength, validationFraction } = params

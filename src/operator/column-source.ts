@@ -15,15 +15,25 @@ export const ColumnSource = Schema.Struct({ same: References, from: References }
 export const ColumnSources = Schema.Record(Schema.String, Schema.Record(Schema.String, ColumnSource))
 export type ColumnSources = typeof ColumnSources.Type
 
-/** The same, as an operator with these ports writes it. `{}` for a column: it comes from no table. */
-export type DeclaredColumns<Inputs extends Ports, Outputs extends Ports> = {
-  readonly [Output in keyof Outputs]?: {
-    readonly [column: string]: {
-      readonly same?: ReadonlyArray<`${Extract<keyof Inputs, string>}.${string}`>
-      readonly from?: ReadonlyArray<`${Extract<keyof Inputs, string>}.${string}`>
-    }
+/** The sources of the columns of one table, in tables at these input ports. `{}` for a column: it comes from none. */
+export type ColumnDeclarations<Port extends string> = {
+  readonly [column: string]: {
+    readonly same?: ReadonlyArray<`${Port}.${string}`>
+    readonly from?: ReadonlyArray<`${Port}.${string}`>
   }
 }
+
+/** The same of all output tables, as an operator with these ports writes it. */
+export type DeclaredColumns<Inputs extends Ports, Outputs extends Ports> = {
+  readonly [Output in keyof Outputs]?: ColumnDeclarations<Extract<keyof Inputs, string>>
+}
+
+/** The declaration that columns are taken as they are from the table at an input port, under the same names. */
+export const unchanged = <const Port extends string>(
+  port: Port,
+  columns: ReadonlyArray<string>
+): { readonly [column: string]: { readonly same: ReadonlyArray<`${Port}.${string}`> } } =>
+  Object.fromEntries(columns.map((column) => [column, { same: [`${port}.${column}` as const] }]))
 
 /** The columns of a table's contract, with their types; undefined if it is that of another kind of port. */
 export const columnsOf = (port: {

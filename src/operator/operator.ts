@@ -12,6 +12,8 @@ import type { Ports, PortValues } from "./port.ts"
 import type { Resources } from "./resources.ts"
 import type { Stage } from "./stage.ts"
 
+export { type ColumnDeclarations, unchanged } from "./column-source.ts"
+
 /** An operator refused its input or parameters. `place` names the stage's input, row or parameter. */
 export class OperatorError extends Schema.TaggedError<OperatorError>()("OperatorError", {
   operator: Schema.String,

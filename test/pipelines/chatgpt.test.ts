@@ -5,7 +5,12 @@ import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
 import { afterAll, assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import type { Event } from "../../src/executor/event.ts"
+import { stageRecord } from "../../src/lineage/records.ts"
+import * as Results from "../../src/results/results.ts"
+import { layer, Store } from "../../src/store/store.ts"
 
 const script = fileURLToPath(new URL("run.ts", import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), "ptmflow-chatgpt-"))
@@ -76,6 +81,10 @@ const checkpoint = (events: ReadonlyArray<Event>, stage: string, port: string) =
   return assert.fail(`${stage} did not finish`)
 }
 
+/** A cell as text: 64-bit integers are bigints. */
+const textOf = (value: unknown): string =>
+  JSON.stringify(value, (_, each: unknown) => (typeof each === "bigint" ? `${each}` : each))
+
 describe("the flagship pipeline, small", () => {
   it("runs, is reused, reruns only what a parameter reaches, and resumes bit-identical after kill -9", async () => {
     const first = await runPipeline("store", small)
@@ -112,5 +121,45 @@ describe("the flagship pipeline, small", () => {
     assert.isAbove(from[0]!, 0)
     assert.strictEqual(checkpoint(resumed, "pretrain", "checkpoint"), checkpoint(first, "pretrain", "checkpoint"))
     assert.strictEqual(checkpoint(resumed, "ppo.2", "policy"), checkpoint(first, "ppo.2", "policy"))
+  })
+
+  it("has columns of the values of those that its operators say they take as they are", async () => {
+    const program = Effect.gen(function* () {
+      const { journal } = yield* Store
+      const valuesOf = Effect.fnUntraced(function* (stage: string, port: string, column: string) {
+        const { batches } = yield* Results.table(`${stage}.${port}`)
+        const values = new Set<string>()
+        yield* Stream.runForEach(batches, (batch) =>
+          Effect.sync(() => {
+            const cells = batch.getChild(column)!
+            for (let i = 0; i < batch.numRows; i++) values.add(textOf(cells.get(i)))
+          })
+        )
+        return values
+      })
+      const { stages } = yield* Results.run()
+      const stageOf = new Map(stages.map(({ key, stage }) => [key, stage]))
+      const compared: Array<string> = []
+      for (const { key, stage } of stages) {
+        const { columns = {}, inputs } = stageRecord(journal, key!)!
+        for (const [output, sources] of Object.entries(columns)) {
+          for (const [column, { same }] of Object.entries(sources)) {
+            if (same === undefined) continue
+            const taken = new Set<string>()
+            for (const reference of same) {
+              const [port, of] = reference.split(".") as [string, string]
+              const from = inputs[port]!
+              for (const value of yield* valuesOf(stageOf.get(from.key)!, from.port, of)) taken.add(value)
+            }
+            for (const value of yield* valuesOf(stage, output, column))
+              assert.isTrue(taken.has(value), `${stage} ${column}`)
+            compared.push(`${stage}.${column}`)
+          }
+        }
+      }
+      return compared
+    })
+    const compared = await Effect.runPromise(Effect.provide(program, layer(join(folder, "store"))))
+    for (const each of ["rollout.1.prompt", "score.1.answerTokens"]) assert.include(compared, each)
   })
 })
