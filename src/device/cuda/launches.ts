@@ -95,16 +95,41 @@ const embeddingSums = (
   ]
 }
 
-const matmul: Lower<"matmul"> = ({ buffers, integers }, { take }) => {
+type Matmul = Launch<"matmul">
+type Rounded = { readonly place: Place; readonly steps: ReadonlyArray<Step> }
+
+/** The factor whose rounded copy lies first in the scratch of a product in bf16. What gradients of a layer's weight and of its input share: its output's. */
+const firstFactor = ({ buffers, integers: { m, n, k, transposeA } }: Matmul) =>
+  transposeA === 1 ? { buffer: buffers.b, count: k * n } : { buffer: buffers.a, count: m * k }
+
+/** Whether the launch before was a product that left our first factor's rounded copy where we have it, and did not change the factor after. */
+const isRounded = (launch: Matmul, before: AnyLaunch | undefined): boolean => {
+  if (before?.kernel !== "matmul" || before.integers.precision !== Precision.bf16) return false
+  const [ours, theirs] = [firstFactor(launch), firstFactor(before)]
+  const { memory, offset } = ours.buffer
+  if (theirs.buffer.memory !== memory || theirs.buffer.offset !== offset || theirs.count !== ours.count) return false
+  const { out, pre, slope } = before.buffers
+  const bytes = before.integers.m * before.integers.n * 4
+  return [out, pre, slope].every(
+    (to) => to?.memory !== memory || to.offset + bytes <= offset || offset + ours.count * 4 <= to.offset
+  )
+}
+
+const matmul: Lower<"matmul"> = (launch, { before, take }) => {
+  const { buffers, integers } = launch
   const { m, n, k, activation } = integers
   const [out, residual, slope] = [at(buffers.out), optional(buffers.residual), optional(buffers.slope)]
   const factors = integers.precision === Precision.bf16 ? "bf16" : "f32"
-  const rounded = (place: Place, count: number) => {
+  const rounded = (place: Place, count: number, made: boolean): Rounded => {
     if (factors === "f32") return { place, steps: [] }
     const into = take(count * 2)
-    return { place: into, steps: [roundToBf16(place, into, count)] }
+    return { place: into, steps: made ? [] : [roundToBf16(place, into, count)] }
   }
-  const [a, b] = [rounded(at(buffers.a), m * k), rounded(at(buffers.b), k * n)]
+  const made = factors === "bf16" && isRounded(launch, before)
+  const ofA = (first: boolean) => rounded(at(buffers.a), m * k, first && made)
+  const ofB = (first: boolean) => rounded(at(buffers.b), k * n, first && made)
+  const first = integers.transposeA === 1 ? { b: ofB(true) } : { a: ofA(true) }
+  const { a = ofA(false), b = ofB(false) }: { a?: Rounded; b?: Rounded } = first
   const steps: Array<Step> = [
     ...a.steps,
     ...b.steps,
@@ -317,18 +342,21 @@ const table: { readonly [K in KernelName]: Lower<K> } = {
   sample
 }
 
-const lowered = (launch: AnyLaunch, index: number, card: Card) => {
-  const { lowering, taken } = makeLowering(index, card)
+const lowered = (launch: AnyLaunch, index: number, card: Card, before: AnyLaunch | undefined) => {
+  const { lowering, taken } = makeLowering(index, card, before)
   const steps = (table[launch.kernel] as Lower<KernelName>)(launch as Launch, lowering)
   return { steps, scratch: taken() }
 }
 
-/** The steps of the program's launch `index`. Throws a DeviceError for sizes that this card cannot do. */
-export const lower = (launch: AnyLaunch, index: number, card: Card): ReadonlyArray<Step> =>
-  lowered(launch, index, card).steps
+/**
+ * The steps of the program's launch `index`, which `before` comes right before (none: it is the first), in the same scratch. Throws a DeviceError for sizes
+ * that this card cannot do.
+ */
+export const lower = (launch: AnyLaunch, index: number, card: Card, before?: AnyLaunch): ReadonlyArray<Step> =>
+  lowered(launch, index, card, before).steps
 
 /** Bytes of scratch that the steps of a launch use; launches may use the same. */
-export const scratchBytes = (launch: AnyLaunch, card: Card): number => lowered(launch, 0, card).scratch
+export const scratchBytes = (launch: AnyLaunch, card: Card): number => lowered(launch, 0, card, undefined).scratch
 
 /** A product by our own kernel, where cuBLASLt is not. */
 export const productKernel = ({ m, n, k, a, b, bias, out, ...flags }: ProductStep): KernelStep => {

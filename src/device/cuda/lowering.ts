@@ -4,15 +4,19 @@
  * @since 0.1.0
  */
 import { DeviceError } from "../device.ts"
-import type { BufferRef } from "../kernel.ts"
+import type { AnyLaunch, BufferRef } from "../kernel.ts"
 import type { Argument, Card, Extent, KernelStep, Place, ProductStep } from "./step.ts"
 
 /** A place, or none. */
 export type Given = Place | undefined
 
-/** What lowering one launch may use. `take` gives scratch of the launch, at a multiple of 256 bytes. */
+/**
+ * What lowering one launch may use. `take` gives scratch of the launch, at a multiple of 256 bytes. `before`: the launch before it in the program, which
+ * left its scratch as it was.
+ */
 export interface Lowering {
   readonly index: number
+  readonly before: AnyLaunch | undefined
   readonly card: Card
   readonly take: (bytes: number) => Place
 }
@@ -24,7 +28,8 @@ const alignment = 256
 /** A lowering, and how much scratch was taken through it. */
 export const makeLowering = (
   index: number,
-  card: Card
+  card: Card,
+  before: AnyLaunch | undefined
 ): { readonly lowering: Lowering; readonly taken: () => number } => {
   let end = 0
   const take = (bytes: number): Place => {
@@ -32,7 +37,7 @@ export const makeLowering = (
     end += ceilDivide(bytes, alignment) * alignment
     return { scratch }
   }
-  return { lowering: { index, card, take }, taken: () => end }
+  return { lowering: { index, before, card, take }, taken: () => end }
 }
 
 const refuse = (what: string, message: string): never => {

@@ -55,7 +55,7 @@ export const compileProgram = Effect.fnUntraced(function* (
   const byKernel = (product: ProductStep) => products?.supports(product, addressesOf(product)) !== true
   const steps = yield* onCard(stream, program.name, () =>
     program.launches.flatMap((launch: AnyLaunch, index) =>
-      lower(launch, index, card).map(
+      lower(launch, index, card, program.launches[index - 1]).map(
         (step): Step => (step.kind === "product" && byKernel(step) ? productKernel(step) : step)
       )
     )

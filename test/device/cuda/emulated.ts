@@ -73,7 +73,8 @@ export const emulated = (seed: number, card: Card = hopper): Layer.Layer<Device>
               ? (memories[place.buffer.memory] as HostMemory).address + BigInt(place.buffer.offset)
               : scratch.address + BigInt(place.scratch)
           const steps = yield* Effect.try({
-            try: () => program.launches.flatMap((launch, index) => lower(launch, index, card)),
+            try: () =>
+              program.launches.flatMap((launch, index) => lower(launch, index, card, program.launches[index - 1])),
             catch: (cause) => cause as DeviceError
           })
           const runStep = (step: (typeof steps)[number]): string | null => {
