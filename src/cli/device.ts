@@ -18,7 +18,7 @@ export interface DeviceInput {
 
 /** The devices of this machine, that which was asked for before the others. */
 export const layer = ({ device, threads }: DeviceInput): Layer.Layer<Device | Devices, DeviceError> =>
-  devices({ device, ...(Option.isSome(threads) ? { threads: threads.value } : {}) })
+  devices({ device, cpu: Option.isSome(threads) ? { threads: threads.value } : {} })
 
 /** Provides the devices where a stage uses one. */
 export const withDevice = <A, E, R>(

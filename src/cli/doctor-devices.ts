@@ -27,7 +27,7 @@ export const deviceFindings = Effect.fnUntraced(function* (options: DevicesOptio
         todo: ""
       } as const)
     : ({ name: "Device", state: "missing", found: "none", todo: opened.failure.message } as const)
-  const about = describeCpu(options)
+  const about = describeCpu(options.cpu)
   const needed = Result.isFailure(opened)
   return [compiler(about, needed), cpu(about), cuda(yield* describeCuda()), tfjs(yield* describeTfjs()), chosen]
 })

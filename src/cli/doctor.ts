@@ -21,7 +21,7 @@ export const doctor = Effect.fnUntraced(function* (input: {
   readonly threads: Option.Option<number>
   readonly json: boolean
 }) {
-  const devices = yield* deviceFindings(Option.isSome(input.threads) ? { threads: input.threads.value } : {})
+  const devices = yield* deviceFindings({ cpu: Option.isSome(input.threads) ? { threads: input.threads.value } : {} })
   const findings = [node(), ...devices, yield* store(input.store), disk(input.store)]
   yield* input.json ? printJson(findings) : printLines(findingLines(findings, viewOf(process.stdout)))
   if (findings.some(({ state }) => state === "missing")) process.exitCode = 1

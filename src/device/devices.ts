@@ -8,7 +8,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
+import type { CpuOptions } from "./cpu/cpu.ts"
+import type { CudaOptions } from "./cuda/describe.ts"
 import { Device, DeviceError, type DeviceKind, type DeviceShape, deviceKinds } from "./device.ts"
+import type { TfjsOptions } from "./tfjs/tfjs.ts"
 
 /**
  * What can be computed on. `preferred` is the kind for whom names none, `reason` why it was taken (empty: it was asked for); `of` has all devices of a
@@ -23,10 +26,12 @@ export class Devices extends Context.Service<
   }
 >()("ptmflow/device/Devices") {}
 
-/** `device`: `auto`, the best that there is; `threads` of the CPU device: all that the machine offers. */
+/** `device`: `auto`, the best that there is; and what each kind is opened with. */
 export interface DevicesOptions {
   readonly device?: DeviceKind | "auto"
-  readonly threads?: number
+  readonly cpu?: CpuOptions
+  readonly cuda?: Omit<CudaOptions, "card">
+  readonly tfjs?: TfjsOptions
 }
 
 /** A layer's device, until the scope closes. */
@@ -44,25 +49,27 @@ const loaded = <A>(device: DeviceKind, load: () => Promise<A>) =>
 
 /** Modules of devices are loaded here: a run in which nothing computes loads none. */
 const opening = (
-  threads: number | undefined
+  options: DevicesOptions
 ): { readonly [K in DeviceKind]: Effect.Effect<ReadonlyArray<DeviceShape>, DeviceError, Scope.Scope> } => ({
   cpu: Effect.gen(function* () {
     const { cpu } = yield* loaded("cpu", () => import("./cpu/cpu.ts"))
-    return [yield* built(cpu(threads === undefined ? {} : { threads }))]
+    return [yield* built(cpu(options.cpu))]
   }),
   cuda: Effect.gen(function* () {
     const { describeCuda } = yield* loaded("cuda", () => import("./cuda/describe.ts"))
-    const { cards, problem } = yield* describeCuda()
+    const { cards, problem } = yield* describeCuda(options.cuda)
     if (problem !== null) return yield* new DeviceError({ device: "cuda", operation: "start", message: problem })
     const { cuda } = yield* loaded("cuda", () => import("./cuda/cuda.ts"))
     // A machine may have a card that is too old beside those that are not.
-    const opened = yield* Effect.forEach(cards, ({ ordinal }) => Effect.result(built(cuda({ card: ordinal }))))
+    const opened = yield* Effect.forEach(cards, ({ ordinal }) =>
+      Effect.result(built(cuda({ ...options.cuda, card: ordinal })))
+    )
     const shapes = opened.flatMap((each) => (Result.isSuccess(each) ? [each.success] : []))
     return shapes.length > 0 ? shapes : [yield* Effect.fromResult(opened[0]!)]
   }),
   tfjs: Effect.gen(function* () {
     const { tfjs } = yield* loaded("tfjs", () => import("./tfjs/tfjs.ts"))
-    return [yield* built(tfjs())]
+    return [yield* built(tfjs(options.tfjs))]
   })
 })
 
@@ -88,7 +95,7 @@ export const devices = (options: DevicesOptions = {}): Layer.Layer<Device | Devi
   Layer.effectContext(
     Effect.gen(function* () {
       const scope = yield* Effect.scope
-      const { cpu, cuda, tfjs } = opening(options.threads)
+      const { cpu, cuda, tfjs } = opening(options)
       const once = (open: typeof cpu) => Effect.cached(Effect.provideService(open, Scope.Scope, scope))
       const opened = { cpu: yield* once(cpu), cuda: yield* once(cuda), tfjs: yield* once(tfjs) }
       const of = (kind: DeviceKind) => opened[kind]

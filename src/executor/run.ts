@@ -33,7 +33,7 @@ import { settle } from "./settled.ts"
 import { type Sharing, sharingOf } from "./sharing.ts"
 
 /**
- * `concurrency` is how many stages run at once (default: as many as there are cores); those that use the device go one at a time. `keepPoints` is how many resume points
+ * `concurrency` is how many stages run at once (default: as many as there are cores); those on a GPU do not count, and each device has one at a time. `keepPoints` is how many resume points
  * each stage keeps when it is done (default: none), so that `verify` can take samples from its midst; `file` is the pipeline's.
  */
 export interface RunOptions {
