@@ -27,20 +27,18 @@ export interface RunInput extends DeviceInput, RemoteInput {
   readonly store: string
   readonly json: boolean
   readonly keepResumePoints?: number
-  readonly openlineage?: Option.Option<string>
-  readonly tensorboard?: Option.Option<string>
-  readonly otlp?: Option.Option<string>
+  readonly targets?: { readonly [Target in keyof Targets]-?: Option.Option<string> }
 }
 
 /** Where a run is told of while it goes on, by its flags or by the variables that other programs know it by; undefined: nowhere. */
-const targetsOf = ({ openlineage, otlp, tensorboard }: RunInput): Targets | undefined => {
+const targetsOf = ({ targets: flags }: RunInput): Targets | undefined => {
   const { OPENLINEAGE_URL, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = process.env
   const given = (flag: Option.Option<string> | undefined, ...others: ReadonlyArray<string | undefined>) =>
     flag !== undefined && Option.isSome(flag) ? flag.value : others.find((other) => other !== undefined && other !== "")
   const targets = {
-    openlineage: given(openlineage, OPENLINEAGE_URL),
-    tensorboard: given(tensorboard),
-    otlp: given(otlp, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT)
+    openlineage: given(flags?.openlineage, OPENLINEAGE_URL),
+    tensorboard: given(flags?.tensorboard),
+    otlp: given(flags?.otlp, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT)
   }
   return Object.values(targets).every((target) => target === undefined) ? undefined : targets
 }

@@ -6,6 +6,7 @@
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Option from "effect/Option"
 import * as flags from "../flags.ts"
 import { from } from "./from.ts"
 
@@ -61,8 +62,13 @@ export const run = Command.make(
     ),
     json: flags.json("Prints each event as one line of JSON, and nothing else, on standard output")
   },
-  ({ detach, keepResumePoints, ...typed }) => {
-    const input = keepResumePoints === 0 ? typed : { ...typed, keepResumePoints }
+  ({ detach, keepResumePoints, openlineage, otlp, tensorboard, ...typed }) => {
+    const targets = { openlineage, otlp, tensorboard }
+    const input = {
+      ...typed,
+      ...(keepResumePoints === 0 ? {} : { keepResumePoints }),
+      ...(Object.values(targets).every(Option.isNone) ? {} : { targets })
+    }
     return from(async () =>
       detach ? (await import("../detach.ts")).detach(input) : (await import("../run.ts")).run(input)
     )
