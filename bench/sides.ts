@@ -1,4 +1,5 @@
 /** Sides of a race: which process measures what. */
+import { existsSync } from "node:fs"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -13,10 +14,10 @@ export interface Side {
   readonly worker: Worker
 }
 
-export const oursCommand: Command = {
-  file: process.execPath,
-  arguments: [join(import.meta.dirname, "ours/serve.ts")]
-}
+/** Our server: of the checkout, or of a bundle (see `gpu/pack.ts`). */
+const serve = ["ours/serve.ts", "serve.mjs"].map((name) => join(import.meta.dirname, name)).find(existsSync)!
+
+export const oursCommand: Command = { file: process.execPath, arguments: [serve] }
 
 /** What opening must show: that both sides have the same model, and that a fresh model knows nothing. */
 export interface Expected {

@@ -20,8 +20,9 @@ const reward = (tokens: Int32Array) => tokens.reduce((sum, token) => sum + (toke
 
 export const ppo: Open<PpoSpec> = Effect.fnUntraced(function* (spec) {
   const weights = initialize(configOf(spec), 1)
-  const policy = yield* Session.make(withScalarHead(weights, "value", 1))
-  const reference = yield* Session.make(weights)
+  const precision = spec.dtype ?? "f32"
+  const policy = yield* Session.make(withScalarHead(weights, "value", 1), { precision })
+  const reference = yield* Session.make(weights, { precision })
   const prompts = Array.from({ length: spec.batch }, (_, i) => randomTokens(spec.prompt, spec.vocabulary, i))
   let round = 0
 

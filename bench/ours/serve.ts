@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { cpu } from "../../src/device/cpu/cpu.ts"
+import { cuda } from "../../src/device/cuda/cuda.ts"
 import { encode } from "./encode.ts"
 import { generate } from "./generate.ts"
 import { matmul } from "./matmul.ts"
@@ -42,7 +43,10 @@ let work: Work | undefined
 const answer = Effect.fnUntraced(function* (request: Request) {
   switch (request.do) {
     case "open":
-      work = yield* Layer.buildWithScope(cpu({ threads: request.threads }), scope).pipe(
+      work = yield* Layer.buildWithScope(
+        request.device === "cuda" ? cuda() : cpu({ threads: request.threads }),
+        scope
+      ).pipe(
         Effect.flatMap((device) => Effect.provideContext(open(request), device)),
         Effect.provideService(Scope.Scope, scope)
       )

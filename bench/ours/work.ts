@@ -9,6 +9,7 @@ import type { Shape } from "../models.ts"
 /** A training step: loss, gradients, clip at 1, AdamW. */
 export interface TrainSpec extends Shape {
   readonly work: "train"
+  readonly device?: "cpu" | "cuda"
   readonly threads: number
   readonly dtype: "f32" | "bf16"
 }
@@ -16,6 +17,7 @@ export interface TrainSpec extends Shape {
 /** `batch` prompts of `prompt` tokens, `new` tokens after each. */
 export interface GenerateSpec extends Shape {
   readonly work: "generate"
+  readonly device?: "cpu" | "cuda"
   readonly threads: number
   readonly prompt: number
   readonly new: number
@@ -24,6 +26,9 @@ export interface GenerateSpec extends Shape {
 /** One PPO iteration over `batch` prompts; one update an epoch. */
 export interface PpoSpec extends Shape {
   readonly work: "ppo"
+  readonly device?: "cpu" | "cuda"
+  /** Of statistics and updates; default f32. */
+  readonly dtype?: "f32" | "bf16"
   readonly threads: number
   readonly prompt: number
   readonly new: number
@@ -33,6 +38,7 @@ export interface PpoSpec extends Shape {
 /** A product of two square f32 matrices. */
 export interface MatmulSpec {
   readonly work: "matmul"
+  readonly device?: "cpu" | "cuda"
   readonly threads: number
   readonly size: number
 }
@@ -40,6 +46,7 @@ export interface MatmulSpec {
 /** Encoding the texts of one file (a JSON list) with the tokenizer of another. */
 export interface EncodeSpec {
   readonly work: "encode"
+  readonly device?: "cpu" | "cuda"
   readonly threads: number
   readonly tokenizer: string
   readonly texts: string

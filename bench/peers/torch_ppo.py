@@ -25,16 +25,22 @@ class Work:
     """Request: model shape, batch (prompts), prompt, new, epochs, compile. Every answer has `new` tokens; one update an epoch."""
 
     def __init__(self, request):
-        shape = shape_of(request)
-        self.policy = GPT(**shape, value_head=True)
-        self.reference = GPT(**shape)
-        self.reference.load_state_dict(self.policy.state_dict(), strict=False)
+        self.policy, self.reference = self.models(shape_of(request))
         self.optimizer = adamw(self.policy, 3e-4, betas=(0.9, 0.999), eps=1e-5)
         self.prompt, self.new, self.epochs = request["prompt"], request["new"], request["epochs"]
         self.prompts = torch.randint(0, request["vocabulary"], (request["batch"], self.prompt))
-        self.decoder = Decoder(self.policy, request["batch"], self.prompt + self.new, request["compile"])
+        self.decoder = self.decoder_of(request)
         compiled = torch.compile if request["compile"] else lambda function: function
         self.loss, self.log_probabilities, self.values = map(compiled, (self.loss, self.log_probabilities, self.values))
+
+    def models(self, shape):
+        """The policy with its value head, and a reference with the same weights."""
+        policy, reference = GPT(**shape, value_head=True), GPT(**shape)
+        reference.load_state_dict(policy.state_dict(), strict=False)
+        return policy, reference
+
+    def decoder_of(self, request):
+        return Decoder(self.policy, request["batch"], self.prompt + self.new, request["compile"])
 
     def answer_rows(self, model, ids):
         return model.hidden(ids[:, :-1])[:, self.prompt - 1 :]

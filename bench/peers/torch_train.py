@@ -7,9 +7,11 @@ from torch_model import GPT, adamw, shape_of
 
 
 class Work:
-    """Request: model shape, batch, dtype "f32" | "bf16" (autocast), compile, fusedHead."""
+    """Request: model shape, batch, dtype "f32" | "bf16" (autocast), compile, fusedHead, device (default "cpu")."""
 
     def __init__(self, request):
+        self.device = request.get("device", "cpu")
+        torch.set_default_device(self.device)
         self.model = GPT(**shape_of(request))
         self.optimizer = adamw(self.model, 3e-4, betas=(0.9, 0.95), weight_decay=0.1)
         self.loss_of = torch.compile(self.model, mode=request.get("mode")) if request["compile"] else self.model
@@ -19,7 +21,7 @@ class Work:
         self.size = (request["batch"], request["context"])
 
     def step(self, ids, targets):
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.bf16):
             loss = self.loss_of(ids, targets, self.fused_head)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0, foreach=True)

@@ -137,7 +137,10 @@ const trained = Effect.fnUntraced(function* (config: ModelConfig, precision: Pre
   return { losses, gradients, answers: answers.map(({ tokens }) => Array.from(tokens)), tensors }
 }, Effect.scoped)
 
-const tensorCount = Effect.promise(async () => (await import("@tensorflow/tfjs-core")).memory().numTensors)
+const tensorCount = Effect.promise(async () => {
+  const { getBackend, memory } = await import("@tensorflow/tfjs-core")
+  return getBackend() === undefined ? 0 : memory().numTensors
+})
 
 const expected = new Map<string, Promise<Effect.Success<ReturnType<typeof trained>>>>()
 const expectedOf = (config: ModelConfig, precision: Precision, steps: number) => {
@@ -199,7 +202,7 @@ for (const { description, layer, name } of present) {
 
     it.live("in bf16 losses lie within 0.05 of the CPU's, and gradients within 1 % of their largest", () =>
       Effect.gen(function* () {
-        const few = inPart ? 2 : steps
+        const few = inPart ? 1 : steps
         const ours = yield* expectedOf(gpt2, "bf16", few)
         const theirs = yield* on(layer, trained(gpt2, "bf16", few))
         theirs.losses.forEach((loss, step) => {
