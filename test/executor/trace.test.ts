@@ -1,16 +1,21 @@
+import * as fs from "node:fs"
+import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { mapRows } from "../../operators/map-rows.ts"
 import { run } from "../../src/executor/run.ts"
 import { isWorthKeeping, type KeptPoint, makeUpdates, withPoint } from "../../src/executor/trace.ts"
 import { stageRecord } from "../../src/lineage/records.ts"
 import { traceOf } from "../../src/lineage/trace.ts"
 import * as Operator from "../../src/operator/operator.ts"
+import { outputsOf } from "../../src/operator/origins.ts"
 import { Stage } from "../../src/operator/stage.ts"
 import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { open, Store } from "../../src/store/store.ts"
 import { newFolder } from "../store/folder.ts"
+import { lines, Text } from "../verify/stages.ts"
 import { Refused } from "./arithmetic.ts"
 import { numberPort } from "./json-port.ts"
 
@@ -35,6 +40,13 @@ const learning = Operator.make("learning", {
     return { n: value }
   })
 })
+const halves = mapRows("halves", {
+  description: "Long lines in two",
+  from: Text,
+  to: Text,
+  rows: ({ text }) => (text.includes("x") ? [{ text: text.slice(0, 20) }, { text: text.slice(20) }] : [{ text }])
+})
+
 const pipeline = Pipeline.make("learning", {}, (p) => ({ n: p.add(learning).n }))
 
 describe("the trace of a stage", () => {
@@ -63,6 +75,40 @@ describe("the trace of a stage", () => {
       assert.deepStrictEqual(resumed.record.outputs, whole.record.outputs)
       assert.deepStrictEqual(resumed.record.points, whole.record.points)
       assert.isAtMost(whole.record.points!.length, 2)
+    })
+  )
+
+  it.effect("knows the origins of rows that were reused batch by batch as those of rows that were made", () =>
+    Effect.gen(function* () {
+      const root = yield* newFolder
+      const file = path.join(root, "lines.txt")
+      const mapped = Pipeline.make("mapped", {}, (p) => {
+        const { rows } = p.add(lines, { params: { file } })
+        return { rows: p.add(halves, { inputs: { rows } }).rows }
+      })
+      const texts = Array.from({ length: 4000 }, (_, i) => `line ${i} ${"x".repeat(i % 3 === 0 ? 900 : 0)}`)
+      const origins = Effect.fnUntraced(function* (folder: string, texts: ReadonlyArray<string>) {
+        const store = yield* open(path.join(root, folder))
+        fs.writeFileSync(file, texts.join("\n"))
+        const graph = yield* Pipeline.build(mapped)
+        const { stages } = yield* Effect.provideService(run(graph), Store, store)
+        const record = stageRecord(store.journal, stages[1]!.key)!
+        return { origins: (yield* traceOf(store, record))!.origins, batches: record.batches! }
+      })
+      yield* origins("one", texts)
+      const inserted = [...texts.slice(0, 2000), "one more", ...texts.slice(2000)]
+      const reused = yield* origins("one", inserted)
+      assert.isAbove(reused.batches.reused, 0)
+      const made = yield* origins("two", inserted)
+      assert.strictEqual(made.batches.reused, 0)
+      assert.deepStrictEqual(reused.origins, made.origins)
+      // A third of the lines are two rows.
+      const rows = inserted.flatMap((text, row) => (text.includes("x") ? [row, row] : [row]))
+      const [runs] = Object.values(made.origins["rows"]!)
+      for (const row of [0, 1, 1999, 2000, 2001, 3999]) {
+        const found = outputsOf(runs!, [[row, row]])
+        assert.deepStrictEqual(found, [[rows.indexOf(row), rows.lastIndexOf(row)]])
+      }
     })
   )
 

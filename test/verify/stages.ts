@@ -19,7 +19,7 @@ import { jsonPort } from "../executor/json-port.ts"
 export const hidden = { word: "", update: 0, fails: false, done: 0, rows: 0 }
 
 export const Line = Schema.Struct({ text: Schema.String, letters: Table.Int32List })
-const Text = Schema.Struct({ text: Schema.String })
+export const Text = Schema.Struct({ text: Schema.String })
 
 export const lines = Operator.make("lines", {
   description: "The lines of a file",
