@@ -1,5 +1,5 @@
 /**
- * The figures of issue "GPU-backed executor" on the card of this machine: ours on the CUDA device, peers on the same card, in turns. Prints the table of
+ * Figures of the card of this machine: ours on the CUDA device, peers on the same card, in turns. Prints the table of
  * docs/benchmarks.md and writes it beside it as JSON. `--rehearse`: tiny sizes on the CPU device, to see that it runs.
  */
 import { writeFileSync } from "node:fs"
@@ -20,7 +20,7 @@ const model = rehearse ? models.tiny : models["124M"]
 const dtype = rehearse ? "f32" : "bf16"
 const epochs = 4
 
-/** bf16 FLOP/s of the tensor cores, dense, as NVIDIA states it (H100 SXM, H200: 989.4 TFLOP/s). */
+/** bf16 FLOP/s of the tensor cores, dense, as NVIDIA states it (H100 SXM, H200: 989.4 TFLOP/s), or 0 of another card. */
 const tensorPeak = (name: string): number => (/H100|H200|GH200/.test(name) ? 989.4e12 : 0)
 
 const train: Case = {
@@ -118,6 +118,7 @@ const main = Effect.gen(function* () {
     process.stderr.write(`${each.name}\n`)
     rows.push(...(yield* Effect.provideService(each.run, Bench, Bench.of({ threads: 1, repeats, peers }))))
   }
+  const peak = tensorPeak(card)
   const machine = describeMachine()
   const report: Report = {
     date: new Date().toISOString().slice(0, 16).replace("T", " "),
@@ -130,8 +131,8 @@ const main = Effect.gen(function* () {
     },
     threads: 1,
     repeats,
-    peak: tensorPeak(card),
-    rows
+    peak,
+    rows: peak === 0 ? rows.map((row) => ({ ...row, flops: null })) : rows
   }
   writeFileSync("figures.json", `${JSON.stringify(Schema.encodeSync(Report)(report), null, 1)}\n`)
   writeFileSync("figures.md", markdown(report))
