@@ -64,6 +64,9 @@ export const run = Effect.fnUntraced(function* <R>(
   let unshared: ReadonlyArray<StageFailure> = []
   const record = (status: RunRecord["status"], seconds: number | null, durable: boolean) => {
     const all = [...outcomes]
+    const places = [
+      ...new Set(all.flatMap(([, outcome]) => (outcome.status === "ran" ? (outcome.place ?? []) : [])))
+    ].sort()
     const binding = graph.stages.flatMap(({ name: stage }) => {
       const outcome = outcomes.get(stage)
       return outcome?.status === "reused" || outcome?.status === "ran" ? [{ stage, key: outcome.key }] : []
@@ -80,6 +83,7 @@ export const run = Effect.fnUntraced(function* <R>(
       holder: thisProcess(),
       stages: graph.stages.length,
       ran: all.flatMap(([stage, { status }]) => (status === "ran" ? [stage] : [])),
+      ...(places.length === 0 ? {} : { devices: places }),
       failures: [...all.flatMap(([, outcome]) => (outcome.status === "failed" ? [outcome.failure] : [])), ...unshared],
       skipped: all.flatMap(([stage, { status }]) => (status === "skipped" ? [stage] : [])),
       outputs: graph.outputs

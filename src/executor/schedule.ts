@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import { Device } from "../device/device.ts"
 import type { Reason } from "../lineage/reason.ts"
-import type { Preimage, StageFailure, StageRecord } from "../lineage/record.ts"
+import { type Preimage, placeOf, type StageFailure, type StageRecord } from "../lineage/record.ts"
 import { addStage } from "../lineage/records.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import { digestOf } from "../operator/digest.ts"
@@ -45,6 +45,8 @@ export type Outcome =
       readonly resumedFrom: number | undefined
       readonly batches: BatchCount | undefined
       readonly uncached: string | undefined
+      /** What it computed on, in words; null where it needed no device. */
+      readonly place: string | null
     } & Done)
   | { readonly status: "failed"; readonly failure: StageFailure }
   | { readonly status: "skipped"; readonly because: string }
@@ -349,6 +351,7 @@ const make = Effect.fnUntraced(function* <R>(
     seconds,
     resumedFrom,
     batches,
-    uncached: uncached.uncached
+    uncached: uncached.uncached,
+    place: placeOf(record)
   }
 })

@@ -72,6 +72,8 @@ export interface RunStatus {
   readonly time: number
   readonly seconds: number | null
   readonly settings: ReadonlyArray<{ readonly path: string; readonly value: string }>
+  /** What its stages computed on. */
+  readonly devices: ReadonlyArray<string>
   /** How many stages the pipeline has; those that were not reached are not listed. */
   readonly size: number
   readonly stages: ReadonlyArray<StageStatus>
@@ -378,6 +380,7 @@ const statusOf = (journal: Journal, { briefs }: ArtifactIndex, run: RecordedRun)
     time: run.time,
     seconds: run.seconds,
     settings: run.settings,
+    devices: run.devices ?? [],
     size: run.stages,
     stages
   }

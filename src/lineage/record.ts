@@ -115,6 +115,8 @@ export const RunRecord = Schema.Struct({
   stages: Schema.Number,
   binding: Schema.String,
   ran: Schema.Array(Schema.String),
+  /** Where they computed, in the words of `placeOf`. */
+  devices: Schema.optionalKey(Schema.Array(Schema.String)),
   failures: Schema.Array(StageFailure),
   skipped: Schema.Array(Schema.String),
   outputs: Schema.Record(Schema.String, Schema.Struct({ stage: Schema.String, port: Schema.String }))

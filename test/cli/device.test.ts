@@ -28,6 +28,7 @@ test("without a C++ compiler TensorFlow.js computes, which is said and recorded;
 
   const shown = await folder.start(["show", "pretrain.checkpoint"])
   expect(shown.out).toMatch(/made on +tfjs, TensorFlow\.js/)
+  expect((await folder.start(["status"])).out).toMatch(/^ {2}on tfjs, TensorFlow\.js/m)
   const { nodes } = JSON.parse((await folder.start(["lineage", "pretrain.checkpoint", "--json"])).out)
   const places = nodes.map(({ ranOn, stage }: { stage: string; ranOn?: { kind: string } }) => [stage, ranOn?.kind])
   expect(places).toContainEqual(["pretrain", "tfjs"])

@@ -35,6 +35,7 @@ export const statusLines = (
   return [
     cut(`${style.strong(run.pipeline)}  ${stateOf(run, view)}  ${whenOf(run, now)}`, view.columns),
     cut(style.faint(`  run ${run.run}`), view.columns),
+    ...run.devices.map((device) => cut(style.faint(`  on ${device}`), view.columns)),
     ...run.settings.map(({ path, value }) =>
       cut(style.faint(`  --set ${printable(path)}=${printable(value)}`), view.columns)
     ),
