@@ -60,7 +60,10 @@ export const compileProgram = Effect.fnUntraced(function* (
       )
     )
   )
-  yield* modules.load(steps.flatMap((step) => (step.kind === "kernel" ? [step.file] : [])))
+  const kernels = steps.filter((step) => step.kind === "kernel")
+  yield* modules.load(kernels.map(({ file }) => file))
+  // Kernels are looked up here, so that recording only records.
+  yield* onCard(stream, program.name, () => kernels.forEach(modules.entry))
 
   const enqueue = (step: Step): void => {
     if (step.kind === "product") {
