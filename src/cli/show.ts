@@ -32,8 +32,10 @@ export const show = Effect.fnUntraced(
     const verified = verifiedOf(journal, made)
     const record = stageRecord(journal, made.key)
     const place = record === undefined ? null : placeOf(record)
-    const about = artifactLines(made, view, place === null ? [] : [["made on", place]])
-    const lines = [...about, ...(verified === undefined ? [] : [`  ${verifiedText(verified)}`])]
+    const lines = artifactLines(made, view, [
+      ...(place === null ? [] : [["made on", place] as const]),
+      ...(verified === undefined ? [] : [["verified", verifiedText(verified)] as const])
+    ])
     if (artifact.kind === "table") {
       const rows = yield* firstRows(artifact, input.rows)
       if (input.json) return yield* printLines(rows.map((row) => JSON.stringify(row)))

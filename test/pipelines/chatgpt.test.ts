@@ -7,10 +7,15 @@ import { fileURLToPath } from "node:url"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import { Document, TokenSequence } from "../../operators/rows.ts"
 import type { Event } from "../../src/executor/event.ts"
+import { resolve } from "../../src/lineage/ledger.ts"
 import { stageRecord } from "../../src/lineage/records.ts"
+import { rowSeen } from "../../src/lineage/seen.ts"
+import { rangesOf } from "../../src/operator/row-ranges.ts"
 import * as Results from "../../src/results/results.ts"
 import { layer, Store } from "../../src/store/store.ts"
+import * as Table from "../../src/table/index.ts"
 
 const script = fileURLToPath(new URL("run.ts", import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), "ptmflow-chatgpt-"))
@@ -85,12 +90,44 @@ const checkpoint = (events: ReadonlyArray<Event>, stage: string, port: string) =
 const textOf = (value: unknown): string =>
   JSON.stringify(value, (_, each: unknown) => (typeof each === "bigint" ? `${each}` : each))
 
+/** A document is followed to the checkpoints that saw it: its rows in other tables are those that have its name, or were cut from it. */
+const seenInStore = () =>
+  Effect.runPromise(
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { source } = yield* Store
+        const rowsOf = Effect.fnUntraced(function* <Row>(schema: Table.RowSchema<Row>, reference: string) {
+          const { artifact } = yield* resolve(reference)
+          return yield* Table.collect(yield* Table.of(schema).decode(artifact, source))
+        })
+        const documents = yield* rowsOf(Document, "documents")
+        const tokens = yield* rowsOf(TokenSequence, "tokenize.train")
+        const seen = yield* rowSeen(yield* resolve("documents"), 5)
+        const named = tokens.flatMap(({ id }, row) => (id.split("#")[0] === documents[5]!.id ? [row] : []))
+        const became = seen.became.find(({ port, stage }) => `${stage}.${port}` === "tokenize.train")
+        assert.deepStrictEqual(became!.rows, rangesOf(named))
+        const checkpoints = new Map(seen.checkpoints.map((each) => [each.stage, each]))
+        assert.includeMembers([...checkpoints.keys()], ["pretrain", "sft", "reward", "ppo.1", "ppo.2"])
+        const { of, rows, updates } = checkpoints.get("pretrain")!.learned[0]!
+        assert.strictEqual(of, 150)
+        assert.isAbove(updates!.length, 0)
+        for (const [first, last] of rows!) for (let row = first; row <= last; row++) assert.include(named, row)
+        assert.include(
+          checkpoints.get("sft")!.through.map(({ stage }) => stage),
+          "pretrain"
+        )
+      })
+    ).pipe(Effect.provide(layer(join(folder, "store"))))
+  )
+
 describe("the flagship pipeline, small", () => {
   it("runs, is reused, reruns only what a parameter reaches, and resumes bit-identical after kill -9", async () => {
     const first = await runPipeline("store", small)
     const all = stages(first, "StageFinished")
     assert.include(all, "ppo.2")
     assert.include(all, "summary")
+
+    await seenInStore()
 
     const again = await runPipeline("store", small)
     assert.deepStrictEqual(stages(again, "StageFinished"), [])
