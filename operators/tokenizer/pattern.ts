@@ -93,7 +93,10 @@ export const translate = (source: string): string => {
   /** A code that is written with a backslash; the backslash is taken. */
   const escapedCode = (): number => {
     const hexadecimal = take(/x\{([0-9A-Fa-f]+)\}|x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{4})/y)
-    if (hexadecimal !== undefined) return Number.parseInt(hexadecimal.slice(1).join(""), 16)
+    if (hexadecimal !== undefined) {
+      const code = Number.parseInt(hexadecimal.slice(1).join(""), 16)
+      return code > 0x10ffff ? refuse(`\\${hexadecimal[0]}`) : code
+    }
     const octal = take(/[0-7]{1,3}/y)
     if (octal !== undefined) return Number.parseInt(octal[0]!, 8)
     if (at >= source.length) refuse("a backslash at the end")

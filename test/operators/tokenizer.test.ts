@@ -344,6 +344,7 @@ describe("a tokenizer.json", () => {
     ],
     ["CTC's decoder", patched({ decoder: { type: "CTC" } }), "decoder", /CTC is not supported/],
     ["a back-reference", patched({ pre_tokenizer: split("(a)\\1") }), "pre_tokenizer", /\\1, at 5, is not supported/],
+    ["a code that is none", patched({ pre_tokenizer: split("\\x{110000}") }), "pre_tokenizer", /x\{110000\}/],
     ["an absent group", patched({ pre_tokenizer: split("(?~a)") }), "pre_tokenizer", /a group \(\?~/],
     ["a property that is none", patched({ pre_tokenizer: split("\\p{Klingon}") }), "pre_tokenizer", /Klingon/],
     [
