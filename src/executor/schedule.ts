@@ -75,7 +75,7 @@ export const runStages = Effect.fnUntraced(function* <R>(
   const remaining = running.prepared.stages.filter(({ node }) => !outcomes.has(node.name))
   const prepared = new Map(running.prepared.stages.map((stage) => [stage.node.name, stage]))
   const finished = new Map(remaining.map(({ node }) => [node.name, Deferred.makeUnsafe<void>()]))
-  const devices = makePool([...new Set(remaining.flatMap((stage) => stage.devices))])
+  const devices = makePool([...new Set(running.prepared.stages.flatMap((stage) => stage.devices))])
   /** Where the stages of this run computed: what they made may still be there. */
   const places = new Map<string, NamedDevice>()
   const slots = yield* Semaphore.make(running.concurrency)

@@ -217,6 +217,37 @@ describe("devices of a run", () => {
     )
   )
 
+  it.live("a result that is damaged is made again on its device, though no stage that runs needs one", () =>
+    inStore(
+      Effect.gen(function* () {
+        const from = fresh()
+        const made = (name: string) =>
+          Pipeline.make("made", {}, (p) => {
+            const { n } = p.add(one, from)
+            const added = p.add(on, {
+              inputs: { left: n, right: n },
+              params: { name: `${from.params.n}`, milliseconds: 0 }
+            })
+            return p.add(off, { inputs: { left: added.n, right: n }, params: { name, milliseconds: 0 } })
+          })
+        const machine = having(fake("cuda", 80e9))
+        const first = yield* Effect.provide(start(made("before")), machine)
+        // Another folder, as values of this one are still in memory.
+        const copy = path.join(folder, "copy")
+        fs.cpSync((yield* Store).folder, copy, { recursive: true })
+        const { digest } = first.stages.find(({ operator }) => operator === "on")!.artifacts["n"]!.parts["json"]!
+        const file = path.join(copy, "objects", digest.slice(0, 2), digest)
+        fs.chmodSync(file, 0o644)
+        fs.writeFileSync(file, fs.readFileSync(file, "utf8").replaceAll(/\d/g, "0"))
+        const healed = yield* start(made("after")).pipe(
+          Effect.provide(machine),
+          Effect.provide(layer(copy), { local: true })
+        )
+        assert.deepStrictEqual(ran(healed), ["on", "off"])
+      })
+    )
+  )
+
   it.effect("a device for a stage that uses none is refused, as is a kind that is not there", () =>
     Effect.gen(function* () {
       const wrong = (options: object) =>
