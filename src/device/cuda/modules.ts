@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import { DeviceError } from "../device.ts"
 import { type Address, Cuda, check } from "./driver.ts"
 import { compiledKernels, kernelSources } from "./kernel-cache.ts"
@@ -51,12 +52,14 @@ export const openModules = Effect.fnUntraced(function* (
     loaded.set(file, module)
   })
 
+  const turns = yield* Semaphore.make(1)
   return {
     load: (files) =>
-      Effect.forEach(
-        [...new Set(files)].filter((file) => !loaded.has(file)),
-        load,
-        { concurrency: 4, discard: true }
+      turns.withPermits(1)(
+        Effect.suspend(() => {
+          const wanted = [...new Set(files)].filter((file) => !loaded.has(file))
+          return Effect.forEach(wanted, load, { concurrency: 4, discard: true })
+        })
       ),
     entry: ({ entry, file, shared }) => {
       const name = `${file} ${entry}`
