@@ -40,6 +40,40 @@ plain("TensorFlow's library on a GPU comes first where it is installed, with wha
   assert.strictEqual(stdout, `TensorFlow.js 4.22.0, TensorFlow's library: 5\n`)
 })
 
+plain.live("programs of two backends run beside each other, and give what each gives alone", () =>
+  Effect.gen(function* () {
+    const size = 300
+    const program = Effect.gen(function* () {
+      const device = yield* Device
+      const memory = yield* device.allocate(8 * size)
+      yield* device.write(
+        memory,
+        0,
+        Float32Array.from({ length: size }, (_, i) => i / 7)
+      )
+      const [x, out] = [
+        { memory: 0, offset: 0 },
+        { memory: 0, offset: 4 * size }
+      ]
+      const launches = [
+        { kernel: "gelu", buffers: { x, out, slope: x }, integers: { count: size }, reals: {} },
+        { kernel: "add", buffers: { a: x, b: out, out }, integers: { count: size }, reals: {} }
+      ] as const
+      const { run } = yield* device.compile({ name: "both", memories: 1, launches }, [memory])
+      const sums = new Float32Array(size)
+      for (let turn = 0; turn < 5; turn++) {
+        yield* run()
+        yield* device.read(memory, 4 * size, sums)
+        yield* Effect.sleep(turn)
+      }
+      return Array.from(sums)
+    }).pipe(Effect.scoped)
+    const backends = ["js", "wasm", "js", "wasm"] as const
+    const each = backends.map((backend) => Effect.provide(program, tfjs({ backend })))
+    assert.deepStrictEqual(yield* Effect.all(each, { concurrency: "unbounded" }), yield* Effect.all(each))
+  })
+)
+
 layer(wasm, { excludeTestServices: true })("the tfjs device", (it) => {
   it.effect("draws the tokens that the CPU device draws, and ends as it does", () =>
     Effect.gen(function* () {

@@ -6,7 +6,7 @@
 import { createRequire } from "node:module"
 import { dirname } from "node:path"
 import nodeUtil from "node:util"
-import type { Tensor } from "@tensorflow/tfjs-core"
+import type { KernelBackend, Tensor } from "@tensorflow/tfjs-core"
 import { DeviceError } from "../device.ts"
 import type { Tf } from "./memory.ts"
 import { type Moves, onHeap, plain } from "./moves.ts"
@@ -90,13 +90,25 @@ const core = async (): Promise<Tf> => {
   return tf
 }
 
+/**
+ * Makes a backend and hands it to TensorFlow.js as one that is made at once: while it waits for one that it makes itself, no other can compute. `made` gets
+ * the backend first.
+ */
 const activated = async (
   tf: Tf,
   name: BackendName,
   description: string,
-  lost = (): string | undefined => undefined
-) => {
-  if (!(await tf.setBackend(tfName[name]))) throw new Error(`TensorFlow.js cannot start its backend ${tfName[name]}`)
+  {
+    lost = () => undefined,
+    made = () => {}
+  }: { lost?: () => string | undefined; made?: (backend: KernelBackend) => void } = {}
+): Promise<Started> => {
+  const known = tfName[name]
+  const backend = await tf.findBackendFactory(known)()
+  made(backend)
+  tf.removeBackend(known)
+  tf.registerBackend(known, () => backend)
+  if (!(await tf.setBackend(known))) throw new Error(`TensorFlow.js cannot start its backend ${known}`)
   return { tf, name, description: `TensorFlow.js ${tf.version_core}, ${description}`, lost }
 }
 
@@ -179,7 +191,7 @@ const startWebgpu = async (dawn: Dawn, gpu: object, adapter: Adapter): Promise<S
     lost ??= message
   })
   tf.registerBackend("webgpu", () => new WebGPUBackend(graphics as never, adapter.info as never))
-  return activated(tf, "webgpu", `WebGPU on ${adapter.info.description}`, () => lost)
+  return activated(tf, "webgpu", `WebGPU on ${adapter.info.description}`, { lost: () => lost })
 }
 
 const webgpu = async (): Promise<Candidate> => {
@@ -212,8 +224,8 @@ const software = "a graphics card in software"
 const heapBytes = 2 ** 32
 
 /** Where there is no room, WASM's allocator gives address 0, and its backend would write there. */
-const guardHeap = (tf: Tf): void => {
-  const { wasm } = tf.backend() as unknown as { readonly wasm: { _malloc: (bytes: number) => number } }
+const guardHeap = (backend: KernelBackend): void => {
+  const { wasm } = backend as unknown as { readonly wasm: { _malloc: (bytes: number) => number } }
   const allocate = wasm._malloc
   wasm._malloc = (bytes) => {
     const address = allocate(bytes)
@@ -236,8 +248,14 @@ const wasm = async (): Promise<Candidate> => {
       const { setWasmPaths } = await import("@tensorflow/tfjs-backend-wasm")
       setWasmPaths(`${dirname(path)}/`)
       const simd = await tf.env().getAsync("WASM_HAS_SIMD_SUPPORT")
-      const running = await activated(tf, name, `WebAssembly ${simd === true ? "with SIMD" : "without SIMD"}, 1 thread`)
-      guardHeap(tf)
+      const running = await activated(
+        tf,
+        name,
+        `WebAssembly ${simd === true ? "with SIMD" : "without SIMD"}, 1 thread`,
+        {
+          made: guardHeap
+        }
+      )
       return { ...running, memory: heapBytes }
     }
   }
