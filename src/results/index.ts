@@ -6,8 +6,12 @@
 export type { RunHistory } from "../lineage/history.ts"
 export { LineageError, type Made, type RunStatus, type StageStatus } from "../lineage/ledger.ts"
 export type { LogEntry } from "../lineage/run-log.ts"
+export type { Learning, RowSeen, SeenTable, Sighting } from "../lineage/seen.ts"
+export { TraceError } from "../lineage/trace.ts"
+export type { Verified } from "../lineage/verified.ts"
 export { layer, Store } from "../store/store.ts"
 export { StoreError } from "../store/storeError.ts"
+export type { Verification, VerifyOptions } from "../verify/verify.ts"
 export {
   type Continuation,
   ContinuationError,
@@ -16,4 +20,5 @@ export {
   continueText
 } from "./continuation.ts"
 export { open } from "./open.ts"
+export { verify } from "./proof.ts"
 export * as Results from "./results.ts"

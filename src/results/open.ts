@@ -7,9 +7,12 @@ import type { RecordBatch } from "apache-arrow"
 import * as Effect from "effect/Effect"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Stream from "effect/Stream"
+import type { Device } from "../device/device.ts"
 import { devices } from "../device/devices.ts"
 import type { Port } from "../operator/port.ts"
+import type { AnyPipeline } from "../pipeline/pipeline.ts"
 import { layer, type Store } from "../store/store.ts"
+import type { VerifyOptions } from "../verify/verify.ts"
 import { type ContinuationOptions, continueText } from "./continuation.ts"
 import * as Results from "./results.ts"
 
@@ -36,6 +39,13 @@ export const open = async (folder = ".ptmflow") => {
     checkpoint: (reference: string) => promise(Results.checkpoint(reference)),
     report: (reference: string) => promise(Results.report(reference)),
     metrics: (stage: string, run?: string) => promise(Results.metrics(stage, run)),
+    rowSeen: (table: string, row: number) => promise(Results.rowSeen(table, row)),
+    seen: (checkpoint: string, not?: string) => promise(Results.seen(checkpoint, not)),
+    /** Runs what made an artifact again, on the best device there is or that which `options` say. */
+    verify: async (pipeline: AnyPipeline<Device>, reference: string, options?: VerifyOptions) => {
+      const { verify } = await import("./proof.ts")
+      return promise(Effect.provide(verify(pipeline, reference, options), devices()))
+    },
     /** Lets a checkpoint continue a text, on the best device there is. */
     generate: ({ checkpoint }: Results.StoredCheckpoint, prompt: string, options?: ContinuationOptions) =>
       promise(Effect.provide(continueText(checkpoint, prompt, options), devices())),

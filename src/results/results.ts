@@ -24,6 +24,8 @@ import {
 } from "../lineage/ledger.ts"
 import { runRecords, stageRecord } from "../lineage/records.ts"
 import { readLog } from "../lineage/run-log.ts"
+import * as Seen from "../lineage/seen.ts"
+import type { TraceError } from "../lineage/trace.ts"
 import { ArtifactError } from "../operator/artifact.ts"
 import type { Port } from "../operator/port.ts"
 import { Store } from "../store/store.ts"
@@ -158,6 +160,22 @@ export const checkpoint = Effect.fnUntraced(function* (
 /** A report: figures, samples and plots. */
 export const report = (reference: string): Effect.Effect<Report, ArtifactError | LineageError | StoreError, Store> =>
   read(ReportPort, reference)
+
+/** Which checkpoints saw a row of a table, from 0, and what it became: see `ptmflow seen`. */
+export const rowSeen = (
+  reference: string,
+  row: number
+): Effect.Effect<Seen.RowSeen, LineageError | StoreError | TraceError, Store> =>
+  Effect.scoped(Effect.flatMap(artifact(reference), (made) => Seen.rowSeen(made, row)))
+
+/** The rows that a checkpoint saw, by table; with `not`, those that this other checkpoint did not see. */
+export const seen = Effect.fnUntraced(function* (
+  reference: string,
+  not?: string
+): Effect.fn.Return<ReadonlyArray<Seen.SeenTable>, LineageError | StoreError | TraceError, Store> {
+  const made = yield* artifactOf("checkpoint", reference)
+  return yield* not === undefined ? Seen.seenBy(made) : Seen.seenOnlyBy(made, yield* artifactOf("checkpoint", not))
+})
 
 /**
  * What a stage of a run (default: the newest) reported while it ran; of a reused one, in the run that made its result. Logs of old runs are not kept: of those

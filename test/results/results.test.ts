@@ -168,6 +168,20 @@ test("metrics are those that the stage reported, of a reused stage too", async (
   expect(last["validationLoss"]).toBeLessThan(last["validationLossBefore"]!)
 })
 
+test("which rows a model saw, and that it is what its record says", async () => {
+  await using results = await open(store)
+  const [text] = await results.seen("pretrain")
+  expect(text).toMatchObject({ stage: "tokenize-by-position", port: "train", learned: true, rows: [[0, 0]], total: 1 })
+  const { checkpoints } = await results.rowSeen("documents", 0)
+  expect(checkpoints.map(({ stage }) => stage)).toEqual(["pretrain"])
+  const { of, updates } = checkpoints[0]!.learned[0]!
+  expect(updates).toEqual([[1, of]])
+  expect(await results.seen("pretrain", "pretrain")).toEqual([])
+  const { proven, stages } = await results.verify(charGpt, "pretrain", { sample: { share: 0.2, seed: 1 } })
+  expect(proven).toBe(true)
+  expect(stages[0]!.sampled).toMatchObject({ of: "updates", total: of })
+})
+
 test("what is not there is told with what there is", async () => {
   await using results = await open(store)
   const [newest] = await results.runs()
