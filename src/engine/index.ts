@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 export { cpu } from "../device/cpu/cpu.ts"
+export { type CudaOptions, cuda } from "../device/cuda/cuda.ts"
 export { Device, DeviceError } from "../device/device.ts"
 export { Devices, devices } from "../device/devices.ts"
 export { tfjs } from "../device/tfjs/tfjs.ts"
