@@ -63,25 +63,31 @@ export const parseModule = (code: string): ModuleCode => {
   const stars: Array<string> = []
   const specifiers = new Set<string>()
 
-  const textOf = (...nodes: ReadonlyArray<acorn.Node>): string =>
-    nodes
-      .flatMap(({ end, start }) => {
-        const text: Array<string> = []
-        for (let i = firstFrom(tokens, start); i < tokens.length && tokens[i]!.end <= end; i++) {
-          text.push(code.slice(tokens[i]!.start, tokens[i]!.end))
-        }
-        return text
-      })
-      .join("\n")
+  /** Without a property that is apart, and the comma that goes with it. */
+  const textOf = ({ end, start }: acorn.Node, apart: acorn.Node | undefined): string => {
+    const text: Array<string> = []
+    for (let i = firstFrom(tokens, start); i < tokens.length && tokens[i]!.end <= end; i++) {
+      if (tokens[i]!.start !== apart?.start) {
+        text.push(code.slice(tokens[i]!.start, tokens[i]!.end))
+        continue
+      }
+      while (tokens[i + 1]!.end <= apart.end) i++
+      if (code[tokens[i + 1]!.start] === ",") i++
+      else if (text.at(-1) === ",") text.pop()
+    }
+    return text.join("\n")
+  }
 
   const declare = (kind: Declaration["kind"], names: ReadonlyArray<string>, node: acorn.Node, prefix = "") => {
+    const apart =
+      node.type === "VariableDeclarator" ? limitsOf((node as acorn.VariableDeclarator).init, imports) : undefined
     declarations.push({
       kind,
       names,
       start: node.start,
       end: node.end,
-      digest: sha256(prefix + textOf(node)),
-      ...usesOf(node)
+      digest: sha256(prefix + textOf(node, apart)),
+      ...usesOf(node, apart)
     })
   }
 
@@ -160,6 +166,27 @@ export const parseModule = (code: string): ModuleCode => {
 const nameOf = (node: acorn.Identifier | acorn.Literal): string =>
   node.type === "Identifier" ? node.name : String(node.value)
 
+const isOperatorModule = ({ name, specifier }: Foreign): boolean =>
+  (name === "*" && /\/operator\/operator\.[jt]s$/.test(specifier)) || (name === "Operator" && specifier === "ptmflow")
+
+/** The `resources` of an `Operator.make(...)`: where an operator can run is no part of what it computes. */
+const limitsOf = (
+  init: acorn.Expression | null | undefined,
+  imports: ReadonlyMap<string, Foreign>
+): acorn.Property | undefined => {
+  if (init?.type !== "CallExpression" || init.callee.type !== "MemberExpression") return undefined
+  const { object, property } = init.callee
+  const from = object.type === "Identifier" ? imports.get(object.name) : undefined
+  const [, options] = init.arguments
+  if (from === undefined || !isOperatorModule(from)) return undefined
+  if (property.type !== "Identifier" || property.name !== "make" || options?.type !== "ObjectExpression")
+    return undefined
+  return options.properties.find(
+    (each): each is acorn.Property =>
+      each.type === "Property" && !each.computed && each.key.type === "Identifier" && each.key.name === "resources"
+  )
+}
+
 const firstFrom = (tokens: ReadonlyArray<acorn.Token>, start: number): number => {
   let low = 0
   let high = tokens.length
@@ -191,7 +218,10 @@ const bindingNames = (pattern: acorn.Pattern): ReadonlyArray<string> => {
 }
 
 /** All names in a node that may be bindings of the module. A local of the same name counts too: that can only cost a rerun. */
-const usesOf = (root: acorn.Node): Pick<Declaration, "references" | "bound" | "imports"> => {
+const usesOf = (
+  root: acorn.Node,
+  apart: acorn.Node | undefined
+): Pick<Declaration, "references" | "bound" | "imports"> => {
   const found = new Map<string, { readonly name: string; readonly member: string | undefined; readonly at: number[] }>()
   const bound = new Set<string>()
   const imports = new Set<string>()
@@ -209,7 +239,7 @@ const usesOf = (root: acorn.Node): Pick<Declaration, "references" | "bound" | "i
       for (const each of value) visit(each)
       return
     }
-    if (typeof value !== "object" || value === null || !("type" in value)) return
+    if (typeof value !== "object" || value === null || !("type" in value) || value === apart) return
     const node = value as acorn.AnyNode
     switch (node.type) {
       case "Identifier":

@@ -178,3 +178,44 @@ describe("the closure of an export", () => {
     assert.notStrictEqual(wholeDigestOf(base), wholeDigestOf(edited))
   })
 })
+
+describe("what an operator needs to run", () => {
+  const from = 'import * as Operator from "../../src/operator/operator.ts"\n'
+  const digestOf = (options: string, call = "Operator.make", header = from) =>
+    parseModule(`${header}const size = 1;\nconst train = ${call}("train", {${options}});`).declarations.at(-1)!
+  const [before, after] = ["usesDevice: true", "run: () => 1"]
+
+  it("is no part of its code, wherever it stands", () => {
+    const { digest, references } = digestOf([before, after].join(", "))
+    for (const resources of ["resources: { gpu: 1, memory: 4e10 }", "resources: { memory: size }", "resources"]) {
+      for (const parts of [
+        [resources, before, after],
+        [before, resources, after],
+        [before, after, resources]
+      ]) {
+        const found = digestOf(parts.join(", "))
+        assert.strictEqual(found.digest, digest, parts.join())
+        assert.deepStrictEqual(
+          found.references.map(({ name }) => name),
+          references.map(({ name }) => name)
+        )
+      }
+    }
+  })
+
+  it("all else of that name is", () => {
+    const ways: ReadonlyArray<Parameters<typeof digestOf>> = [
+      ["run: () => ({ resources: 1 })"],
+      ["[resources]: 1, run: () => 1"],
+      ["resources: 1, run: () => 1", "Other.make"],
+      ["resources: 1, run: () => 1", "Operator.start"],
+      ["resources: 1, run: () => 1", "Operator.make", 'import * as Operator from "./mine.ts"\n']
+    ]
+    for (const [options, ...rest] of ways) {
+      const changed = digestOf(options.replaceAll("resources", "resource"), ...rest)
+      assert.notStrictEqual(digestOf(options, ...rest).digest, changed.digest, options)
+      const other = digestOf(options.replaceAll("1", "2"), ...rest)
+      assert.notStrictEqual(digestOf(options, ...rest).digest, other.digest, options)
+    }
+  })
+})
