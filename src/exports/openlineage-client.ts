@@ -15,6 +15,7 @@ import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { inWords } from "./http-failure.ts"
 import type { RunEvent } from "./openlineage-event.ts"
 
 /** Events could not be sent; `place` is the address. */
@@ -38,16 +39,6 @@ const LAST_PATIENCE = Duration.seconds(10)
 
 const isHere = (host: string): boolean => /^(localhost|127(\.\d+){3}|\[::1\])$/.test(host)
 
-/** What an HTTP client failed with, and what was at the bottom of it: the system's code, or else the message. */
-export const inWords = (error: { readonly message: string }): string => {
-  type Link = { readonly reason?: Link; readonly cause?: Link; readonly code?: unknown; readonly message?: unknown }
-  let bottom = ""
-  for (let link = (error as Link).reason; link instanceof Object; link = link.cause) {
-    bottom = String(link.code ?? link.message ?? bottom)
-  }
-  return bottom === "" || error.message.includes(bottom) ? error.message : `${error.message}: ${bottom}`
-}
-
 /** What sends one event, and fails where that cannot be done in three attempts. */
 export const makeSend = Effect.fnUntraced(function* ({
   address,
@@ -66,13 +57,13 @@ export const makeSend = Effect.fnUntraced(function* ({
   const request = HttpClientRequest.post(url)
   const authorised = key === undefined ? request : HttpClientRequest.bearerToken(request, key)
   const client = (yield* Effect.provide(HttpClient.HttpClient, FetchHttpClient.layer)).pipe(
+    HttpClient.tap((response) => Effect.ignore(response.arrayBuffer)),
     HttpClient.filterStatusOk,
     HttpClient.transform((response) => Effect.timeout(response, PATIENCE)),
     HttpClient.retryTransient({ times: 2, schedule: Schedule.exponential(Duration.millis(200)) })
   )
   return (event) =>
     client.execute(HttpClientRequest.bodyJsonUnsafe(authorised, event)).pipe(
-      Effect.flatMap((response) => response.arrayBuffer),
       Effect.asVoid,
       Effect.withTracerEnabled(false),
       Effect.mapError((error) => refuse(inWords(error)))

@@ -12,7 +12,7 @@ import * as Layer from "effect/Layer"
 import * as OtlpSerialization from "effect/observability/OtlpSerialization"
 import * as OtlpTracer from "effect/observability/OtlpTracer"
 import * as Schema from "effect/Schema"
-import { inWords } from "./openlineage-client.ts"
+import { inWords } from "./http-failure.ts"
 
 /** How long the last spans may take when a run has ended. */
 const PATIENCE = Duration.seconds(3)
