@@ -175,16 +175,17 @@ export const overoptimisationReport = Operator.make("overoptimisation-report", {
       })
     })
     const gold = of("PPO, gold")
-    const means = gold.slice(params.smooth - 1).map((_, i) => {
-      const some = gold.slice(i, i + params.smooth)
+    const smooth = Math.min(params.smooth, gold.length)
+    const means = gold.slice(smooth - 1).map((_, i) => {
+      const some = gold.slice(i, i + smooth)
       return { reward: sum(some.map((r) => r.reward)) / some.length, kl: sum(some.map((r) => r.kl)) / some.length }
     })
     const peak = means.reduce((a, b) => (b.reward > a.reward ? b : a))
     const last = means.at(-1)!
-    const proxies = of("PPO, proxy").slice(-params.smooth)
+    const proxies = of("PPO, proxy").slice(-smooth)
     const proxy = sum(proxies.map((r) => r.reward)) / proxies.length
     yield* stage.report({ metrics: { goldPeak: peak.reward, goldEnd: last.reward, proxyEnd: proxy } })
-    const note = `mean of ${params.smooth} rounds`
+    const note = `mean of ${smooth} rounds`
     return {
       report: {
         title: "Over-optimisation of a reward model",

@@ -100,17 +100,18 @@ describe("over-optimisation", () => {
   it.live("a gold model labels and scores, both rewards rise at first, and are drawn", () =>
     Effect.gen(function* () {
       const settings = {
-        steps: "150",
-        goldRankings: "200",
+        steps: "100",
+        goldRankings: "100",
         goldEpochs: "2",
-        rounds: "8",
+        rounds: "5",
         rollouts: "64",
-        n: "16",
-        rankings: "100"
+        n: "8",
+        rankings: "80",
+        learningRate: "1e-3"
       }
       const report = yield* reportOf(overoptimisation, settings, "overoptimisation-report")
-      assert.isAbove(figure(report, "PPO, proxy reward at the end"), 1)
-      assert.isAbove(figure(report, "PPO, greatest gold reward"), 1)
+      assert.isAbove(figure(report, "PPO, proxy reward at the end"), 0.4)
+      assert.isAbove(figure(report, "PPO, greatest gold reward"), 0.4)
       assert.isAbove(figure(report, "best of n, a of gold = d (a - b d)"), 0.5)
       assert.include(report.plots![0]!.svg, "best of n, gold")
       assert.include(report.plots![0]!.svg, "PPO, optimality")
