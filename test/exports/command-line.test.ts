@@ -36,7 +36,7 @@ const listen = async (): Promise<{
 interface OpenLineageEvent {
   readonly eventType: string
   readonly eventTime: string
-  readonly run: { readonly runId: string; readonly facets: { readonly ptmflow: object } }
+  readonly run: { readonly runId: string; readonly facets: { readonly ptmflow: { readonly run: string } } }
   readonly job: { readonly name: string }
   readonly outputs: ReadonlyArray<{ readonly name: string }>
 }
@@ -113,8 +113,27 @@ describe("a run that is told of", () => {
     await folder.start(["export", "newest", service.address, "--as", "openlineage"])
     assert.deepStrictEqual(eventsIn(service.requests), later)
 
-    const curves = fs.readdirSync(path.join(folder.root, "curves"), { recursive: true, encoding: "utf8" })
-    assert.isTrue(curves.some((name) => /\/count\/events\.out\.tfevents\./.test(name)))
+    const curvesIn = (name: string) =>
+      fs
+        .readdirSync(path.join(folder.root, name), { recursive: true, encoding: "utf8" })
+        .filter((file) => path.basename(file).startsWith("events.out.tfevents."))
+        .map((file) => [file.split("/")[1], fs.readFileSync(path.join(folder.root, name, file)).toString("hex")])
+        .toSorted()
+    const stages = ["again.1", "again.2", "again.3", "count"]
+    assert.deepStrictEqual(
+      curvesIn("curves").map(([stage]) => stage),
+      stages
+    )
+    // A run that reuses all has the curves of the one that made it.
+    await run([])
+    for (const [name, to] of [
+      [later[0]!.run.facets.ptmflow.run, "first"],
+      ["newest", "second"]
+    ]) {
+      const made = await folder.start(["export", name!, to!, "--as", "tensorboard", "--json"])
+      assert.sameMembers((JSON.parse(made.out) as { stages: Array<string> }).stages, stages)
+    }
+    assert.deepStrictEqual(curvesIn("second"), curvesIn("first"))
   })
 
   it("has a span for itself, for each stage in it, and for the operator in that, reused ones among them", async () => {
