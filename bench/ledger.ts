@@ -13,6 +13,7 @@ import { sha256 } from "../src/store/digest.ts"
 import { thisProcess } from "../src/store/holder.ts"
 import { open, Store } from "../src/store/store.ts"
 import { dagOf, endsOf } from "./dag.ts"
+import { fillTrainings, rowQuestions } from "./ledger-rows.ts"
 
 const [count = "10000", runs = "1000", given] = process.argv.slice(2)
 const folder = given ?? fs.mkdtempSync(path.join(tmpdir(), "ptmflow-ledger-"))
@@ -121,7 +122,8 @@ const questions: ReadonlyArray<readonly [string, Effect.Effect<unknown, unknown,
       const [run] = yield* runsAsOf(journal, middle)
       return yield* runStatus(run!)
     })
-  ]
+  ],
+  ...rowQuestions
 ]
 
 const timed = async (effect: Effect.Effect<unknown, unknown, Store>) => {
@@ -131,7 +133,10 @@ const timed = async (effect: Effect.Effect<unknown, unknown, Store>) => {
 }
 
 try {
-  if (!fs.existsSync(root)) await inStore(fill)
+  if (!fs.existsSync(root)) {
+    await inStore(fill)
+    await inStore(fillTrainings(Number(runs)))
+  }
   // The first question brings the index up to date.
   await timed(questions[1]![1])
   const size = (name: string) => (fs.statSync(path.join(root, name)).size / 1e6).toFixed(1)
