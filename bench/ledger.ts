@@ -6,6 +6,7 @@ import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
+import { diff } from "../src/executor/diff.ts"
 import { downstream, newestRun, resolve, runStatus, runsAsOf, upstream } from "../src/lineage/ledger.ts"
 import type { StageRecord } from "../src/lineage/record.ts"
 import { addRun } from "../src/lineage/records.ts"
@@ -13,6 +14,7 @@ import { sha256 } from "../src/store/digest.ts"
 import { thisProcess } from "../src/store/holder.ts"
 import { open, Store } from "../src/store/store.ts"
 import { dagOf, endsOf } from "./dag.ts"
+import { type Asked, ofCommands, ofPage } from "./ledger-page.ts"
 import { fillTrainings, rowQuestions } from "./ledger-rows.ts"
 
 const [count = "10000", runs = "1000", given] = process.argv.slice(2)
@@ -114,6 +116,12 @@ const questions: ReadonlyArray<readonly [string, Effect.Effect<unknown, unknown,
   ["the same, as of the run in the middle", Effect.flatMap(resolve(last, { asOf: middle }), upstream)],
   ["what came from an artifact", Effect.flatMap(resolve(first), downstream)],
   ["which run made it", Effect.map(resolve(first), ({ key }) => key)],
+  [
+    "how two checkpoints differ",
+    Effect.gen(function* () {
+      return yield* diff(yield* resolve(digest.slice(0, 12)), yield* resolve(last))
+    })
+  ],
   ["the state of the newest run", newestRun],
   [
     "the state as of the run in the middle",
@@ -125,6 +133,28 @@ const questions: ReadonlyArray<readonly [string, Effect.Effect<unknown, unknown,
   ],
   ...rowQuestions
 ]
+
+const before = `${sha256(`key of ${last} in 0`)}:text`
+const pageQuestions = [
+  ["the list of runs", "api/runs"],
+  ["what a checkpoint came from, and what from it", `api/lineage/${last}?depth=50`],
+  ["what came from an artifact", `api/lineage/${first}?depth=50`],
+  ["how two checkpoints differ", `api/diff?a=${before}&b=${last}`],
+  ["which run made it, on which device, how long it took", `api/runs/newest/stage?name=${first}`],
+  ["the state of the newest run", "api/runs/newest"],
+  ["the state as of the run in the middle", `api/runs/${middle}`]
+] as const
+
+const commands = [
+  ["--version", ["--version"]],
+  ["lineage", ["lineage", last]],
+  ["lineage --down", ["lineage", first, "--down"]],
+  ["lineage --as-of the run in the middle", ["lineage", last, "--as-of", middle]],
+  ["diff", ["diff", digest.slice(0, 12), last]],
+  ["show", ["show", first]],
+  ["status", ["status"]],
+  ["status --as-of the run in the middle", ["status", "--as-of", middle]]
+] as const
 
 const timed = async (effect: Effect.Effect<unknown, unknown, Store>) => {
   const began = performance.now()
@@ -141,14 +171,17 @@ try {
   await timed(questions[1]![1])
   const size = (name: string) => (fs.statSync(path.join(root, name)).size / 1e6).toFixed(1)
   console.log(`${count} stages, ${runs} runs: journal ${size("records")} MB, ledger ${size("ledger.sqlite")} MB`)
-  for (const [question, effect] of questions) {
-    const times = [await timed(effect), await timed(effect), await timed(effect)]
-    console.log(
-      `${Math.min(...times)
-        .toFixed(0)
-        .padStart(6)} ms (first ${times[0]!.toFixed(0)})  ${question}`
-    )
+  const tell = ([question, times]: Asked) => {
+    const best = Math.min(...times).toFixed(0)
+    console.log(`${best.padStart(6)} ms (first ${times[0]!.toFixed(0)})  ${question}`)
   }
+  for (const [question, effect] of questions) {
+    tell([question, [await timed(effect), await timed(effect), await timed(effect)]])
+  }
+  console.log("\nof the page's server:")
+  for (const asked of await ofPage(root, pageQuestions)) tell(asked)
+  console.log("\nof a command, its start included:")
+  for (const asked of await ofCommands(root, commands)) tell(asked)
 } finally {
   if (given === undefined) fs.rmSync(folder, { recursive: true })
 }
