@@ -6,7 +6,7 @@
 // parameters[i] points at the i-th parameter's value, as for cuLaunchKernel. Returns 0, or 1 and then ptm_emulate_error() says why: a barrier that
 // not all threads reach, a write outside dynamic shared memory, an unknown entry. Threads of a block are fibers; `seed` orders blocks, warps and lanes:
 // a kernel whose result depends on it has a race. A warp runs as far as its next block barrier before another does, so a missing barrier
-// shows. Dynamic shared memory is filled with NaN before each block, and cp.async copies as late as its wait allows.
+// shows. Dynamic shared memory is filled with NaN before each block. cp.async copies as late as its wait allows, or, with a seed, at once half of the time.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -214,6 +214,13 @@ struct Random {
   }
 };
 
+static Random chance;
+
+static void perform(const Copy& copy) {
+  if (copy.bytes != 0) memcpy(copy.to, copy.from, copy.bytes);
+  memset(static_cast<char*>(copy.to) + copy.bytes, 0, copy.zeros);
+}
+
 static bool runnable(const Fiber& f) {
   if (f.finished) return false;
   if (f.waits == Fiber::forWarp) return block.warps[f.warp].phase >= f.warpPhase;
@@ -222,12 +229,12 @@ static bool runnable(const Fiber& f) {
 }
 
 // As far as the warp gets.
-static bool runWarp(unsigned warp, Random& random) {
+static bool runWarp(unsigned warp) {
   bool ran = false;
   for (bool progress = true; progress && error.empty();) {
     progress = false;
     // Multiples of an odd number, shifted: all lanes of a whole warp, each once.
-    const unsigned size = block.warps[warp].size, order = size == 32 ? random.next() : 0, factor = order == 0 ? 1 : order | 1;
+    const unsigned size = block.warps[warp].size, order = size == 32 ? chance.next() : 0, factor = order == 0 ? 1 : order | 1;
     for (unsigned i = 0; i < size; i++) {
       const unsigned lane = size == 32 ? (i * factor + (order >> 8)) % 32 : i;
       Fiber& f = block.fibers[warp * 32 + lane];
@@ -242,7 +249,7 @@ static bool runWarp(unsigned warp, Random& random) {
   return ran;
 }
 
-static void runBlock(unsigned threads, unsigned shared, Random& random) {
+static void runBlock(unsigned threads, unsigned shared) {
   static std::vector<char> stacks;
   if (stacks.size() < threads * stackBytes) stacks.resize(threads * stackBytes);
   sharedSize = shared;
@@ -266,7 +273,7 @@ static void runBlock(unsigned threads, unsigned shared, Random& random) {
   }
   while (block.finished < threads && error.empty()) {
     bool progress = false;
-    for (const unsigned warp : random.order(unsigned(block.warps.size()))) progress |= runWarp(warp, random);
+    for (const unsigned warp : chance.order(unsigned(block.warps.size()))) progress |= runWarp(warp);
     if (!progress && error.empty()) error = "threads wait at a barrier that others never reach";
   }
   const unsigned char* at = static_cast<const unsigned char*>(dynamicShared());
@@ -312,10 +319,10 @@ extern "C" int32_t ptm_emulate(const char* entry, const uint32_t* grid, const ui
     error = std::string(entry) + ": a grid or block of a size that no card takes";
     return 1;
   }
-  Random random{seed};
-  for (const unsigned i : random.order(grid[0] * grid[1] * grid[2])) {
+  chance.state = seed;
+  for (const unsigned i : chance.order(grid[0] * grid[1] * grid[2])) {
     blockIndex = {i % grid[0], i / grid[0] % grid[1], i / grid[0] / grid[1]};
-    runBlock(all, shared, random);
+    runBlock(all, shared);
     if (!error.empty()) {
       error = std::string(entry) + ": " + error;
       return 1;
@@ -440,17 +447,16 @@ void loadMatrices(unsigned (&to)[4], const void* row) {
 }
 static inline void copyAsync(void* to, const void* from, bool present) {
   if (reinterpret_cast<uintptr_t>(to) % 16 != 0 || (present && reinterpret_cast<uintptr_t>(from) % 16 != 0)) emulator::fail("cp.async of 16 bytes that are not aligned");
-  emulator::current->groups.back().push_back({to, from, present ? 16u : 0u, present ? 0u : 16u});
+  const emulator::Copy copy{to, from, present ? 16u : 0u, present ? 0u : 16u};
+  if (emulator::chance.next() % 2 == 1) emulator::perform(copy);
+  else emulator::current->groups.back().push_back(copy);
 }
 static inline void commitCopies() { emulator::current->groups.emplace_back(); }
 template <int pending>
 void waitForCopies() {
   auto& groups = emulator::current->groups;
   while (groups.size() > pending + 1) {
-    for (const emulator::Copy& copy : groups.front()) {
-      if (copy.bytes != 0) memcpy(copy.to, copy.from, copy.bytes);
-      memset(static_cast<char*>(copy.to) + copy.bytes, 0, copy.zeros);
-    }
+    for (const emulator::Copy& copy : groups.front()) emulator::perform(copy);
     groups.erase(groups.begin());
   }
 }
