@@ -2,7 +2,7 @@
  * What is in a store, as values: runs, tables batch by batch, checkpoints, reports and metrics.
  *
  * An artifact is named as on the command line: by the first 6 or more digits of its digest, or, of the newest run that has it, by `stage.output`, by a
- * stage with one output, or by the name of an output of the pipeline.
+ * stage with one output or one checkpoint among them, or by the name of an output of the pipeline.
  *
  * @since 0.1.0
  */
