@@ -37,7 +37,8 @@ const check = Effect.fnUntraced(function* (nodes: ReadonlyArray<Node>) {
   const above = (stage: string): ReadonlyArray<string> =>
     Object.values(nodeOf.get(stage)!.inputs).flatMap((source) => [source.stage, ...above(source.stage)])
 
-  for (const { action, cause, reasons, stage } of planned.stages) {
+  for (const { action, cause, inputs, reasons, stage } of planned.stages) {
+    assert.deepStrictEqual(inputs, nodeOf.get(stage)!.inputs)
     assert.strictEqual(reasons.length === 0, action === "reuse", stage)
     assert.strictEqual(cause !== undefined, action !== "reuse" && !reasons.some(isOwn), stage)
     if (cause === undefined) continue
@@ -48,7 +49,7 @@ const check = Effect.fnUntraced(function* (nodes: ReadonlyArray<Node>) {
       cause.message
     )
   }
-  const asked = planned.stages.at(-1)!
+  const { inputs: _, ...asked } = planned.stages.at(-1)!
   const answer = yield* why(graph, asked.stage)
   assert.deepStrictEqual(answer.plan, asked)
   assert.deepStrictEqual(answer.chain.at(-1), asked.action === "reuse" ? undefined : asked)
@@ -72,7 +73,7 @@ const check = Effect.fnUntraced(function* (nodes: ReadonlyArray<Node>) {
   const report = yield* run(graph, { onEvent: (event) => Effect.sync(() => events.push(event)) })
   assert.deepStrictEqual(
     events.flatMap((event) => (event._tag === "StagePlanned" ? [event] : [])),
-    planned.stages.map(({ key: _, ...each }) => ({ _tag: "StagePlanned" as const, ...each }))
+    planned.stages.map(({ inputs: _, key: __, ...each }) => ({ _tag: "StagePlanned" as const, ...each }))
   )
   const ran = new Set(report.stages.filter(({ status }) => status === "ran").map(({ key }) => key))
   for (const { key, reasons, stage, status } of report.stages) {
