@@ -50,12 +50,10 @@ const jsonReporter: Effect.Effect<OnEvent, never, Scope.Scope> = Effect.map(
 )
 
 const logReporter = Effect.fnUntraced(function* (graph: ShownGraph, device: string) {
-  const clock = yield* Clock.Clock
-  const state = initial(graph, device, clock.currentTimeMillisUnsafe())
+  const state = initial(graph, device, yield* Clock.currentTimeMillis)
   const written = new Map<string, number>()
   return (event: Event) =>
-    Effect.sync(() => {
-      const now = clock.currentTimeMillisUnsafe()
+    Effect.map(Clock.currentTimeMillis, (now) => {
       fold(state, event, now)
       const lines = plainLines(state, brief(event), now, written)
       if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`)
