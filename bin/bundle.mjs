@@ -9,7 +9,7 @@ const exactly = (texts) => new RegExp(`^(?:${texts.map((text) => RegExp.escape(t
 
 /**
  * For each group of entries the modules that they import statically, of the folders, that no group before has; `earlier` is what they import of those, and
- * `others` what they import otherwise, or from elsewhere.
+ * `others` what they import otherwise. A group that imports from elsewhere statically has none: what is there may import from the group before it is loaded.
  */
 const groupsOf = (inputs, { folders, groups, root }) => {
   const inside = (file) => folders.some((folder) => file.startsWith(folder))
@@ -18,18 +18,21 @@ const groupsOf = (inputs, { folders, groups, root }) => {
     const modules = new Set(entries)
     const earlier = []
     const others = []
+    let closed = true
     for (const file of modules) {
       for (const { external, kind, original, path: target } of inputs[path.relative(root, file)].imports) {
         if (target.startsWith("node:")) continue
         const found = path.join(root, target)
         const outer = external === true || !inside(found)
         const name = original ?? target
+        if (outer && kind === "import-statement") closed = false
         if (outer) others.push({ file, name, to: outside.put(urlOf(file), name) })
         else if (kind !== "import-statement") others.push({ file, name, to: urlOf(found) })
         else if (taken.has(found)) earlier.push({ file, name, module: found })
         else modules.add(found)
       }
     }
+    if (!closed) return { modules: [], earlier: [], others: [] }
     for (const file of modules) taken.add(file)
     return { modules: [...modules], earlier, others }
   })

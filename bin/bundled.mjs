@@ -3,10 +3,20 @@
  * the parser of all commands and the questions. Node loads them in half of the time that some 350 modules take. They are made when they are first
  * needed, and again when one of the modules changed, and lie in the cache beside a note of what those were.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
+import module from "node:module"
 import { homedir } from "node:os"
 import path from "node:path"
-import { fileURLToPath, pathToFileURL } from "node:url"
+import { pathToFileURL } from "node:url"
 
 const day = 24 * 60 * 60 * 1000
 
@@ -36,15 +46,15 @@ const current = (folder, { effect, own }) => {
   }
 }
 
-/** The folders of packages whose modules are bundled with ptmflow's. */
+/** The folders of packages whose modules are bundled with ptmflow's; the second may lie inside of the first. */
 const packagesOf = (effect) => {
   const packages = { effect }
+  let from = import.meta.url
   for (const name of ["@effect/platform-node", "@effect/platform-node-shared"]) {
-    try {
-      packages[name] = fileURLToPath(new URL(".", import.meta.resolve(`${name}/NodeFileSystem`)))
-    } catch {
-      // Where it lies inside of another package its modules are loaded one by one.
-    }
+    const manifest = module.findPackageJSON(name, from)
+    if (manifest === undefined) break
+    packages[name] = `${path.dirname(realpathSync(manifest))}/dist/`
+    from = pathToFileURL(realpathSync(manifest))
   }
   return packages
 }
