@@ -4,30 +4,11 @@ import * as Fiber from "effect/Fiber"
 import { cpu } from "../../src/device/cpu/cpu.ts"
 import { Device, DeviceError } from "../../src/device/device.ts"
 import type { AnyLaunch } from "../../src/device/kernel.ts"
-
-const count = 1000
-const table = { memory: 0, offset: 0 }
-const sum = { memory: 1, offset: 0 }
-const ids = { memory: 2, offset: 0 }
-
-const fill = (value: number): AnyLaunch => ({
-  kernel: "fill",
-  buffers: { out: table },
-  integers: { count },
-  reals: { value }
-})
-/** sum += table */
-const add: AnyLaunch = { kernel: "add", buffers: { a: sum, b: table, out: sum }, integers: { count }, reals: {} }
-const lookUp: AnyLaunch = {
-  kernel: "embedding",
-  buffers: { ids, tokenTable: table, out: { memory: 1, offset: 400 } },
-  integers: { rows: 4, width: 2, vocabulary: 5, context: 0 },
-  reals: {}
-}
+import { add, count, fill, lookUp, place, sampling, sizes } from "./small-programs.ts"
 
 const memories = Effect.gen(function* () {
   const device = yield* Device
-  return [yield* device.allocate(4 * count), yield* device.allocate(4 * count), yield* device.allocate(16)]
+  return yield* Effect.all(sizes.map((bytes) => device.allocate(bytes)))
 })
 
 layer(cpu({ threads: 2, real: "f32" }), { excludeTestServices: true })("a program", (it) => {
@@ -54,35 +35,17 @@ layer(cpu({ threads: 2, real: "f32" }), { excludeTestServices: true })("a progra
   it.effect("ends when every sequence of its sampling is done, and not before", () =>
     Effect.gen(function* () {
       const device = yield* Device
-      const [batch, width, vocabulary, capacity] = [2, 8, 16, 8]
       const state = yield* device.allocate(4096)
       const given = [...(yield* memories), state]
-      const at = (slot: number) => ({ memory: 3, offset: 256 * slot })
-      const sample: AnyLaunch = {
-        kernel: "sample",
-        buffers: {
-          x: table,
-          table,
-          keys: at(0),
-          limits: at(1),
-          ids: at(2),
-          positions: at(3),
-          done: at(4),
-          tokens: at(5),
-          logProbability: at(6)
-        },
-        integers: { batch, width, vocabulary, capacity, topK: 0, endToken: -1 },
-        reals: { temperature: 1, topP: 1 }
-      }
       const executable = yield* device.compile(
-        { name: "sampling", memories: 4, launches: [fill(1), add, sample, add] },
+        { name: "sampling", memories: 4, launches: [fill(1), add, sampling(256, 8), add] },
         given
       )
-      yield* device.write(state, 256, Int32Array.of(1, 3))
+      yield* device.write(state, 256 * place.limits, Int32Array.of(1, 3))
       yield* executable.run(5)
-      const [done, positions, out] = [new Int32Array(batch), new Int32Array(batch), new Float32Array(1)]
-      yield* device.read(state, 4 * 256, done)
-      yield* device.read(state, 3 * 256, positions)
+      const [done, positions, out] = [new Int32Array(2), new Int32Array(2), new Float32Array(1)]
+      yield* device.read(state, 256 * place.done, done)
+      yield* device.read(state, 256 * place.positions, positions)
       yield* device.read(given[1]!, 0, out)
       assert.deepStrictEqual([...done], [1, 1])
       assert.deepStrictEqual([...positions], [1, 3])

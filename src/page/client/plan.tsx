@@ -10,8 +10,9 @@ import { tally, wordOf } from "./collapse.ts"
 import { Dag } from "./dag.tsx"
 import { useRun } from "./live.ts"
 import { Answered, Empty, Problem } from "./notice.tsx"
+import { Panel, Reasons } from "./panel.tsx"
 import { counted, duration, moment } from "./quantity.ts"
-import { href, route, show } from "./route.ts"
+import { href, route } from "./route.ts"
 import { StagePanel } from "./run.tsx"
 import { State } from "./runs.tsx"
 
@@ -56,15 +57,7 @@ export const usePlan = (): Asked<PlanAnswer> => {
 }
 
 const Detail = ({ stage }: { readonly stage: PlanStage }) => (
-  <aside class="panel" aria-label={`Stage ${stage.stage}`}>
-    <header>
-      <h2>{stage.stage}</h2>
-      <State state={stage.state} />
-      <span class="spread" />
-      <button type="button" aria-label="Close" onClick={() => show({ stage: undefined })}>
-        ×
-      </button>
-    </header>
+  <Panel name={stage.stage} state={stage.state}>
     <dl>
       <dt>operator</dt>
       <dd class="code">{stage.operator}</dd>
@@ -94,16 +87,7 @@ const Detail = ({ stage }: { readonly stage: PlanStage }) => (
         {stage.cause.message}
       </p>
     )}
-    {stage.reasons.length === 0 ? null : (
-      <>
-        <h3>{stage.state === "maybe" ? "Why it may run" : "Why it will run"}</h3>
-        <ul class="plain">
-          {stage.reasons.map((reason) => (
-            <li key={reason}>{reason}</li>
-          ))}
-        </ul>
-      </>
-    )}
+    <Reasons heading={stage.state === "maybe" ? "Why it may run" : "Why it will run"} reasons={stage.reasons} />
     {Object.keys(stage.inputs).length === 0 ? null : (
       <>
         <h3>Takes</h3>
@@ -119,7 +103,7 @@ const Detail = ({ stage }: { readonly stage: PlanStage }) => (
         </ul>
       </>
     )}
-  </aside>
+  </Panel>
 )
 
 const again = () => ask("plan", { method: "POST", headers: { "content-type": "application/json" }, body: "{}" })

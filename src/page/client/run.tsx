@@ -12,9 +12,10 @@ import { CurveSheets } from "./curves.tsx"
 import { Dag } from "./dag.tsx"
 import { useRun } from "./live.ts"
 import { Answered, Problem } from "./notice.tsx"
+import { Panel, Reasons } from "./panel.tsx"
 import { Parameters } from "./parameters.tsx"
 import { counted, duration, figure, moment } from "./quantity.ts"
-import { href, route, show } from "./route.ts"
+import { href, route } from "./route.ts"
 import { State } from "./runs.tsx"
 
 /** Which run made the result, and on what. */
@@ -52,15 +53,7 @@ export const StagePanel = ({ run, stage }: { readonly run: Run; readonly stage: 
   const detail = value?.stage === stage.stage ? value : undefined
   const { artifacts = [], params = {}, reasons = [] } = detail ?? {}
   return (
-    <aside class="panel" aria-label={`Stage ${stage.stage}`}>
-      <header>
-        <h2>{stage.stage}</h2>
-        <State state={stage.state} />
-        <span class="spread" />
-        <button type="button" aria-label="Close" onClick={() => show({ stage: undefined })}>
-          ×
-        </button>
-      </header>
+    <Panel name={stage.stage} state={stage.state}>
       <dl>
         <dt>operator</dt>
         <dd class="code">{stage.operator}</dd>
@@ -90,16 +83,7 @@ export const StagePanel = ({ run, stage }: { readonly run: Run; readonly stage: 
       </dl>
       {error === undefined ? null : <Problem error={error} />}
       {stage.message === null ? null : <pre class={stage.state === "failed" ? "bad" : ""}>{stage.message}</pre>}
-      {reasons.length === 0 ? null : (
-        <>
-          <h3>Why it ran</h3>
-          <ul class="plain">
-            {reasons.map((reason) => (
-              <li key={reason}>{reason}</li>
-            ))}
-          </ul>
-        </>
-      )}
+      <Reasons heading="Why it ran" reasons={reasons} />
       {artifacts.length === 0 ? null : (
         <>
           <h3>Gave</h3>
@@ -145,7 +129,7 @@ export const StagePanel = ({ run, stage }: { readonly run: Run; readonly stage: 
         </>
       )}
       <Parameters json={params} />
-    </aside>
+    </Panel>
   )
 }
 

@@ -8,6 +8,7 @@ import * as Layer from "effect/Layer"
 import { type CudaOptions, cuda, describeCuda } from "../../../src/device/cuda/cuda.ts"
 import { Device, DeviceError, type DeviceShape } from "../../../src/device/device.ts"
 import type { AnyLaunch } from "../../../src/device/kernel.ts"
+import { add, count, fill, lookUp, place, sampling, sizes } from "../small-programs.ts"
 import { type Fake, makeFake } from "./fake.ts"
 
 let fake: Fake
@@ -49,24 +50,7 @@ const withSetting = <A, E, R>(setting: string, value: number, standard: number, 
     return effect
   }).pipe(Effect.ensuring(Effect.sync(() => fake.set(setting, standard))))
 
-const count = 1000
-const table = { memory: 0, offset: 0 }
-const sum = { memory: 1, offset: 0 }
-const fill = (value: number): AnyLaunch => ({
-  kernel: "fill",
-  buffers: { out: table },
-  integers: { count },
-  reals: { value }
-})
-/** sum += table */
-const add: AnyLaunch = { kernel: "add", buffers: { a: sum, b: table, out: sum }, integers: { count }, reals: {} }
-const lookUp: AnyLaunch = {
-  kernel: "embedding",
-  buffers: { ids: { memory: 2, offset: 0 }, tokenTable: table, out: { memory: 1, offset: 400 } },
-  integers: { rows: 4, width: 2, vocabulary: 5, context: 0 },
-  reals: {}
-}
-const allocated = (device: DeviceShape) => Effect.all([4 * count, 4 * count, 16].map((bytes) => device.allocate(bytes)))
+const allocated = (device: DeviceShape) => Effect.all(sizes.map((bytes) => device.allocate(bytes)))
 
 describe("the CUDA device, without a card", () => {
   it.effect(
@@ -140,36 +124,18 @@ describe("the CUDA device, without a card", () => {
   it.effect("ends a run soon after all sequences are done", () =>
     onFake(
       Effect.fnUntraced(function* (device) {
-        const [batch, capacity] = [2, 64]
         const state = yield* device.allocate(8192)
         const given = [...(yield* allocated(device)), state]
-        const at = (slot: number) => ({ memory: 3, offset: 1024 * slot })
-        const sample: AnyLaunch = {
-          kernel: "sample",
-          buffers: {
-            x: table,
-            table,
-            keys: at(0),
-            limits: at(1),
-            ids: at(2),
-            positions: at(3),
-            done: at(4),
-            tokens: at(5),
-            logProbability: at(6)
-          },
-          integers: { batch, width: 8, vocabulary: 16, capacity, topK: 0, endToken: -1 },
-          reals: { temperature: 1, topP: 1 }
-        }
         const executable = yield* device.compile(
-          { name: "sampling", memories: 4, launches: [fill(1), add, sample] },
+          { name: "sampling", memories: 4, launches: [fill(1), add, sampling(1024, 64)] },
           given
         )
-        yield* device.write(state, 1024, Int32Array.of(10, 13))
+        yield* device.write(state, 1024 * place.limits, Int32Array.of(10, 13))
         const replays = fake.get("replays")
         yield* executable.run(1_000_000)
-        const [done, positions] = [new Int32Array(batch), new Int32Array(batch)]
-        yield* device.read(state, 4 * 1024, done)
-        yield* device.read(state, 3 * 1024, positions)
+        const [done, positions] = [new Int32Array(2), new Int32Array(2)]
+        yield* device.read(state, 1024 * place.done, done)
+        yield* device.read(state, 1024 * place.positions, positions)
         assert.deepStrictEqual([...done], [1, 1])
         assert.deepStrictEqual([...positions], [10, 13])
         assert.isAtMost(fake.get("replays") - replays, 13 + 24)
