@@ -67,7 +67,7 @@ export const plan = Effect.fnUntraced(function* <R>(
   return planOf(graph, planned)
 })
 
-/** What is known of a graph's stages. `unsettled` is the graph whose stages are all reused, as was not known before (see `settled.ts`). */
+/** What is known of a graph's stages. `unsettled` is the graph, where its results are not known in one piece (see `settled.ts`). */
 export interface Planned {
   readonly history: History
   readonly planned: ReadonlyArray<PlannedStage>
@@ -86,14 +86,15 @@ export const planWith = Effect.fnUntraced(function* (
   if (settled.results !== undefined) {
     return { history, planned: settled.results.map((result, at) => reusing(prepared.stages[at]!, result)) }
   }
+  const unsettled = settled.graph
   const planned = planStages(prepared, history)
-  if (planned.every(({ reused }) => reused !== undefined)) return { history, planned, unsettled: settled.graph }
-  if (sharing === undefined) return { history, planned }
+  if (sharing === undefined || planned.every(({ reused }) => reused !== undefined))
+    return { history, planned, unsettled }
   yield* Effect.mapError(
     consult(prepared, history, sharing),
     ({ _tag, message, place }) => new PlanError({ place, cause: _tag, message })
   )
-  return { history, planned: planStages(prepared, history) }
+  return { history, planned: planStages(prepared, history), unsettled }
 })
 
 /** A stage's plan, with what was found on the way where it can be reused. */

@@ -18,7 +18,7 @@ import * as Effect from "effect/Effect"
 import { nativeTracer } from "effect/Tracer"
 import { withResidency } from "../device/residency.ts"
 import type { RunRecord, StageFailure } from "../lineage/record.ts"
-import { addRun } from "../lineage/records.ts"
+import { addRun, knownResult } from "../lineage/records.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import type { Graph } from "../pipeline/graph.ts"
 import { thisProcess } from "../store/holder.ts"
@@ -159,19 +159,20 @@ export const run = Effect.fnUntraced(function* <R>(
     Effect.onInterrupt(() => Effect.andThen(sharing?.stop ?? Effect.void, Effect.ignore(finish("interrupted", true))))
   )
   const failed = unshared.length > 0 || [...outcomes.values()].some((outcome) => outcome.status === "failed")
-  if (idle && unsettled !== undefined) {
-    yield* settle(
-      store,
-      graph.pipeline,
-      unsettled,
-      planned.map(({ reused }) => reused!)
-    )
-  }
   const { failures, seconds, skipped } = yield* finish(failed ? "failed" : "succeeded", !idle)
   if (failed) {
     const causes = failures.map(({ cause, message, stage }) => `stage ${stage} failed: ${cause}: ${message}`)
     const rest = skipped.length === 0 ? [] : [`skipped, as they need it: ${skipped.join(", ")}`]
     return yield* new RunError({ run: id, failures, skipped, message: [...causes, ...rest].join("\n") })
+  }
+  if (unsettled !== undefined) {
+    const results = planned.flatMap(({ plan, reused }) => {
+      const { key } = outcomes.get(plan.stage) as Extract<Outcome, { readonly status: "reused" | "ran" }>
+      const record = reused?.record ?? knownResult(store.journal, key)
+      return record === undefined ? [] : [{ key, record }]
+    })
+    // One that was not kept under its key is found by no later run.
+    if (results.length === planned.length) yield* settle(store, graph.pipeline, unsettled, results)
   }
   const stages = graph.stages.map((node) => reportOf(node.name, node.operator.name, outcomes.get(node.name)!))
   const artifactsOf = new Map(stages.map(({ artifacts, stage }) => [stage, artifacts]))

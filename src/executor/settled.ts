@@ -1,6 +1,6 @@
 /**
- * What was found of a graph of which every stage is reused, in one piece: the next run of the same graph takes the results from there, and need not make
- * a thousand keys and read as many records to find them again.
+ * The results of all stages of a graph in one piece, as the last run that came to its end left them: the next run of the same graph takes them from there,
+ * and need not make a thousand keys and read as many records to find them again.
  *
  * It is only ever a copy: it counts while each key has the record that it had, and all blobs are there with their sizes. Where it does not, everything
  * is looked up.

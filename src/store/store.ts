@@ -12,7 +12,7 @@
  *       leases/<key>.*      which process works on a key
  *       progress/<key>      how far it is
  *       runs/<run>          the log of a run, for those who look on (see lineage/run-log.ts); may be deleted
- *       settled/            what the last run found of a pipeline in which nothing was to do (see executor/settled.ts); may be deleted
+ *       settled/            the results of all stages of a pipeline in one piece (see executor/settled.ts); may be deleted
  *       memo                digests of files outside the store; may be deleted
  *       detached/<run>/     what a run without a terminal says (see cli/detached.ts)
  *       quarantine/         damaged blobs, kept for people to look at
