@@ -62,7 +62,8 @@ export const run = Effect.fnUntraced(function* (input: RunInput) {
           file: input.pipeline,
           keepPoints: input.keepResumePoints ?? 0,
           onEvent: (event) => {
-            const told = Effect.andThen(log(event), report(event))
+            const logged = log(event)
+            const told = logged === Effect.void ? report(event) : Effect.andThen(logged, report(event))
             return others === undefined ? told : Effect.andThen(told, others.onEvent(event))
           }
         })

@@ -104,10 +104,11 @@ export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Retu
   })
   const prepare = Effect.suspend(() => (prepared ? Effect.void : preparing.withPermits(1)(makeReady)))
   const quarantine = path.join(root, "quarantine")
+  const objects = path.join(root, "objects", path.sep)
   const plain = makeBlobs(durable, {
     quarantine,
     folder: path.join(root, "objects"),
-    fileOf: (digest) => path.join(root, "objects", digest.slice(0, 2), digest)
+    fileOf: (digest) => `${objects}${digest.slice(0, 2)}${path.sep}${digest}`
   })
   const blobs: Blobs = {
     ...plain,
