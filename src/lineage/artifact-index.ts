@@ -19,8 +19,8 @@ import { CHUNK, chunkHas, chunksOf, rowsOfText } from "./row-text.ts"
 
 /** Stage keys by artifact digest, in the order of their records, and what stages are found by when a run has something to do. */
 export interface ArtifactIndex {
-  /** The stages that took the artifact with this digest. */
-  readonly users: (digest: string) => ReadonlyArray<string>
+  /** For each digest the stages that took the artifact with it. */
+  readonly users: (digests: ReadonlyArray<string>) => ReadonlyArray<ReadonlyArray<string>>
   /** The stages that gave an artifact whose digest begins so. */
   readonly makers: (prefix: string) => ReadonlyArray<string>
   /** The newest record that a stage of this name made in this pipeline. */
@@ -180,7 +180,10 @@ const openSomewhere = (store: Store["Service"]): DatabaseSync => {
 }
 
 const indexOf = (database: DatabaseSync): ArtifactIndex => {
-  const users = database.prepare("SELECT key FROM took JOIN stages USING (position) WHERE digest = ? ORDER BY position")
+  const users = database.prepare(
+    `SELECT each.key AS at, stages.key AS key FROM json_each(?) AS each JOIN took ON took.digest = each.value
+     JOIN stages USING (position) ORDER BY each.key, position`
+  )
   const makers = database.prepare(
     "SELECT key FROM gave JOIN stages USING (position) WHERE digest >= ? AND digest < ? ORDER BY position"
   )
@@ -214,7 +217,13 @@ const indexOf = (database: DatabaseSync): ArtifactIndex => {
     ...new Set((rows as ReadonlyArray<{ key: string }>).map(({ key }) => key))
   ]
   return {
-    users: (digest) => keys(users.all(digest)),
+    users: (digests) => {
+      const found = digests.map(() => new Set<string>())
+      for (const { at, key } of users.iterate(JSON.stringify(digests)) as Iterable<{ at: number; key: string }>) {
+        found[at]!.add(key)
+      }
+      return found.map((each) => [...each])
+    },
     makers: (prefix) => keys(makers.all(prefix, `${prefix}g`)),
     learners: (digest, rows) => {
       const all = new Map<string, Learner>()

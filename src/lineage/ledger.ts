@@ -289,7 +289,7 @@ export const downstream = Effect.fnUntraced(function* (
     let wave = [made.artifact.digest]
     for (let distance = 1; wave.length > 0; distance++) {
       const next: Array<string> = []
-      const keys = [...new Set(wave.flatMap(users))]
+      const keys = [...new Set(users(wave).flat())]
       for (const [i, brief] of briefs(keys).entries()) {
         for (const each of brief === null ? [] : madeBy(keys[i]!, brief.outputs, brief.stage)) {
           const id = `${each.key} ${each.port}`

@@ -181,7 +181,8 @@ export const rowSeen = Effect.fnUntraced(function* (
 
   for (let wave = new Set([table.artifact.digest]); wave.size > 0; wave = next) {
     next = new Set()
-    const taken = Array.from(wave, (digest) => [digest, users(digest)] as const)
+    const used = users([...wave])
+    const taken = Array.from(wave, (digest, at) => [digest, used[at]!] as const)
     const keys = [...new Set(taken.flatMap(([, keys]) => keys))]
     const found = briefs(keys)
     const briefOf = new Map(keys.map((key, i) => [key, found[i]]))
@@ -206,16 +207,16 @@ export const rowSeen = Effect.fnUntraced(function* (
       }
     }
   }
-  let lookedUp = 0
-  for (const { learned, made } of checkpoints.values()) {
-    if (learned.size === 0 || lookedUp++ >= detailed) continue
+  const near = [...checkpoints.values()].filter(({ learned }) => learned.size > 0).slice(0, detailed)
+  const lookUp = Effect.fnUntraced(function* ({ learned, made }: Sighted) {
     const view = viewOf(store, made.key)
     for (const port of view === undefined ? [] : learned.keys()) {
       const rows = tables.get(view!.preimage.inputs[port]?.digest ?? "")?.rows ?? []
       const learning = yield* learningOf(store, view!, port, rows)
       if (learning !== undefined) learned.set(port, learning)
     }
-  }
+  })
+  yield* Effect.forEach(near, lookUp, { concurrency: "unbounded", discard: true })
   tables.delete(table.artifact.digest)
   return {
     table,

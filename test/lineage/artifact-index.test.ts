@@ -61,7 +61,7 @@ const check = (store: Store["Service"], all: ReadonlyArray<Recorded>) =>
       assert.strictEqual(index.size(), all.length)
       for (const { gave } of all) {
         const users = all.filter(({ took }) => took.includes(gave)).map(({ key }) => key)
-        assert.deepStrictEqual(index.users(gave), users)
+        assert.deepStrictEqual(index.users([gave]), [users])
         const prefix = gave.slice(0, 6)
         const makers = all.filter((each) => each.gave.startsWith(prefix)).map(({ key }) => key)
         assert.deepStrictEqual(index.makers(prefix), makers)
