@@ -25,6 +25,8 @@ export interface ArtifactIndex {
   readonly makers: (prefix: string) => ReadonlyArray<string>
   /** The newest record that a stage of this name made in this pipeline. */
   readonly latest: (pipeline: string, stage: string) => { readonly key: string; readonly position: number } | undefined
+  /** Whether a stage of this name, in any pipeline, ever made something, or this output. */
+  readonly hasStage: (stage: string, port?: string) => boolean
   /** Whether some stage ran with this recipe. */
   readonly knowsRecipe: (recipe: string) => boolean
   /** What the state of a run shows of the newest record of each key, of those up to a position if one is given; null where there is none. */
@@ -190,6 +192,10 @@ const indexOf = (database: DatabaseSync): ArtifactIndex => {
   const latest = database.prepare(
     "SELECT key, position FROM stages WHERE pipeline = ? AND stage = ? AND recipe IS NOT NULL ORDER BY position DESC LIMIT 1"
   )
+  const named = database.prepare(
+    `SELECT 1 FROM stages WHERE stage = ? AND (? IS NULL OR outputs IS NULL OR EXISTS (
+       SELECT 1 FROM json_each(outputs) AS output WHERE output.key = ?)) LIMIT 1`
+  )
   const recipe = database.prepare("SELECT 1 FROM stages WHERE recipe = ? LIMIT 1")
   /** As one text of numbers, briefs and inputs or outputs by turns, parsed at once: ten thousand rows would take three times as long. */
   const shown = <A>(rest: "inputs" | "outputs") => {
@@ -243,6 +249,7 @@ const indexOf = (database: DatabaseSync): ArtifactIndex => {
     latest: (pipeline, stage) => latest.get(pipeline, stage) as { key: string; position: number } | undefined,
     briefs: shown<StageBrief>("outputs"),
     nodes: shown<StageNode>("inputs"),
+    hasStage: (stage, port) => named.get(stage, port ?? null, port ?? null) !== undefined,
     knowsRecipe: (each) => recipe.get(each) !== undefined,
     size: () => Number((database.prepare("SELECT count(*) AS n FROM stages").get() as { n: number }).n)
   }

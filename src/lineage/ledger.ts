@@ -167,6 +167,10 @@ export const resolve = Effect.fnUntraced(function* (
       }
     }
   }
+  /** Of a name that no stage or output ever had it is not asked in every run what it is there. */
+  const isKnown = yield* withIndex(({ hasStage }) =>
+    stagesIn(reference).some((stage) => hasStage(stage, reference.slice(stage.length + 1) || undefined))
+  )
   /** Stages and keys of the newest runs, for the names in them. */
   const newest: Array<ReadonlyMap<string, string>> = []
   const bindings = new Set<string>()
@@ -174,6 +178,7 @@ export const resolve = Effect.fnUntraced(function* (
     if (known.size > 0) break
     const called = Object.hasOwn(run.outputs, reference) ? run.outputs[reference] : undefined
     if (run.status !== "running" && bindings.has(run.binding) && called === undefined) continue
+    if (!isKnown && called === undefined && newest.length === LISTED) continue
     bindings.add(run.binding)
     const keys = keysOf(journal, run)
     if (newest.length < LISTED) newest.push(keys)
