@@ -11,6 +11,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync
 } from "node:fs"
 import module from "node:module"
@@ -33,10 +34,12 @@ const stampOf = (file) => {
   return `${size} ${mtimeMs}`
 }
 
+const noteIn = (folder) => JSON.parse(readFileSync(path.join(folder, "note.json"), "utf8"))
+
 /** What the note names, if its modules are still what they were. */
 const current = (folder, { effect, own }) => {
   try {
-    const note = JSON.parse(readFileSync(path.join(folder, "note.json"), "utf8"))
+    const note = noteIn(folder)
     if (note.own !== own || note.packages.effect !== effect) return undefined
     if (note.modules.some(([file, stamp]) => stampOf(file) !== stamp)) return undefined
     const at = pathToFileURL(path.join(folder, note.name)).href
@@ -59,6 +62,16 @@ const packagesOf = (effect) => {
   return packages
 }
 
+/** Lets the bundles that the note names be as old as now, from when they are not used any more. */
+const replacing = (folder) => {
+  try {
+    const now = new Date()
+    utimesSync(path.join(folder, noteIn(folder).name), now, now)
+  } catch {
+    // There were none.
+  }
+}
+
 /** Makes the bundles, and removes those that were replaced a day ago and more: a process may still load from one that just was. */
 const make = async (folder, { effect, groups, own }) => {
   const began = Date.now()
@@ -76,6 +89,7 @@ const make = async (folder, { effect, groups, own }) => {
     for (const [file, text] of files) writeFileSync(path.join(temporary, name, file), text)
     writeFileSync(path.join(temporary, "note.json"), JSON.stringify({ own, packages, name, modules: stamped }))
     renameSync(path.join(temporary, name), path.join(folder, name))
+    replacing(folder)
     renameSync(path.join(temporary, "note.json"), path.join(folder, "note.json"))
     for (const each of readdirSync(folder)) {
       const old = path.join(folder, each)

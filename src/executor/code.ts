@@ -111,8 +111,14 @@ export const codeOf = Effect.fnUntraced(function* (
 
 const resultOf = ({ digest, packages, reads }: Found): OperatorCode => ({ code: digest, packages, reads })
 
-const idOf = ({ definition, name }: AnyOperator): string =>
-  [name, definition.line, definition.file, ...definition.callers].join(" ")
+/** Where `make` was called, then what called that: files only, as Node's own frames depend on how it loaded them. */
+const pathsOf = ({ callers, file }: AnyOperator["definition"]): ReadonlyArray<string> =>
+  [file, ...callers].flatMap((each) => {
+    if (each.startsWith("file:")) return [fileURLToPath(each)]
+    return path.isAbsolute(each) ? [each] : []
+  })
+
+const idOf = ({ definition, name }: AnyOperator): string => [name, definition.line, ...pathsOf(definition)].join(" ")
 
 const stillTrue = Effect.fnUntraced(function* (
   operator: AnyOperator,
@@ -143,12 +149,8 @@ const checkLoaded = (operator: AnyOperator, file: string, changed: number): Effe
 
 /** The files that defined an operator: where `make` was called, then those that called that (a factory's users). */
 const originOf = (operator: AnyOperator): Effect.Effect<ReadonlyArray<string>, CodeError> => {
-  const { callers, file } = operator.definition
-  const paths = [file, ...callers].flatMap((each) => {
-    if (each.startsWith("file:")) return [fileURLToPath(each)]
-    return path.isAbsolute(each) ? [each] : []
-  })
-  const inside = [...new Set(paths)].filter(isInside)
+  const { file } = operator.definition
+  const inside = [...new Set(pathsOf(operator.definition))].filter(isInside)
   return inside.length > 0
     ? Effect.succeed(inside)
     : Effect.fail(

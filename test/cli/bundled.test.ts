@@ -115,6 +115,26 @@ describe("a bundle", () => {
     assert.isTrue([...first.values()].every((each) => fs.existsSync(new URL(each))))
   })
 
+  it("is kept for a day after it was replaced, however old it is", async () => {
+    const { own, what } = packages()
+    const start = path.join(folder.root, "cache/start")
+    const made = () => {
+      const place = path.join(start, fs.readdirSync(start)[0]!)
+      return fs.readdirSync(place).flatMap((name) => (name.startsWith("made-") ? [path.join(place, name)] : []))
+    }
+    await bundled(what)
+    const [old] = made()
+    fs.utimesSync(old!, 1e9, 1e9)
+    write(path.join(own, "part/two.mjs"), "export const two = 20")
+    await bundled(what)
+    assert.include(made(), old)
+    fs.utimesSync(old!, 1e9, 1e9)
+    write(path.join(own, "part/two.mjs"), "export const two = 200")
+    await bundled(what)
+    assert.notInclude(made(), old)
+    assert.strictEqual(made().length, 2)
+  })
+
   it("that cannot be made or kept costs nothing but time", async () => {
     const { own, what } = packages()
     fs.writeFileSync(path.join(folder.root, "cache"), "a file is in the way")
@@ -136,6 +156,8 @@ describe("the command line", () => {
     const count = pathToFileURL(path.join(import.meta.dirname, "count.mjs")).href
     const env = { COUNTS: counts, NODE_OPTIONS: `--import ${count}` }
     assert.strictEqual((await folder.start(["plan", counting])).code, 2)
+    const first = await folder.start(["run", counting], { env: { PTMFLOW_CACHE: path.join(folder.root, "cold") } })
+    assert.strictEqual(first.code, 0, first.errors)
     for (const args of [["run", counting], ["run", counting], ["plan", counting], ["lineage", "last"], ["--version"]]) {
       const { code, errors } = await folder.start(args, { env })
       assert.strictEqual(code, 0, errors)
@@ -149,6 +171,11 @@ describe("the command line", () => {
       const inside = new Set(note.modules.map(([file]) => url(file)))
       assert.deepStrictEqual(
         modules.filter((each) => inside.has(each)),
+        []
+      )
+      // What the first run, which had no bundle, found out of the code still counts.
+      assert.deepStrictEqual(
+        modules.filter((each) => each.includes("/esbuild/")),
         []
       )
       assert.deepStrictEqual(
