@@ -83,7 +83,7 @@ const keep = ({ earlier, modules, others }, passOn) => ({
 })
 
 /** Text that binds what a module exports, from the function that a bundle has for it. */
-const passing = (exported, at, from) => {
+const passing = (exported, { at, from }) => {
   const names = exported.map((_, index) => `_${index}`)
   const passed = exported.map((name, index) => `_${index} as ${name}`)
   return `import { parts } from ${JSON.stringify(from)}\nconst [${names}] = parts[${at}]()\nexport { ${passed} }\n`
@@ -119,24 +119,20 @@ export const bundle = async ({ groups, own, packages }) => {
   const { metafile } = await built({ entryPoints: groups.flat(), splitting: true })
   const found = groupsOf(metafile.inputs, { folders: [own, ...Object.values(packages)], groups, root })
   const modules = found.flatMap((group) => group.modules)
-  const exported = await Promise.all(modules.map(async (file) => Object.keys(await import(urlOf(file)))))
-  const bundleOf = new Map(
-    found.flatMap((group, index) => group.modules.map((file) => [file, `./bundle-${index}.mjs`]))
+  const exported = new Map(
+    await Promise.all(modules.map(async (file) => [file, Object.keys(await import(urlOf(file)))]))
   )
-  const passOn = (file) => {
-    const from = bundleOf.get(file)
-    const group = found.find((each) => each.modules.includes(file))
-    return passing(exported[modules.indexOf(file)], group.modules.indexOf(file), from)
-  }
+  const places = new Map(
+    found.flatMap((group, index) => group.modules.map((file, at) => [file, { at, from: `./bundle-${index}.mjs` }]))
+  )
+  const passOn = (file) => passing(exported.get(file), places.get(file))
   const files = new Map(modules.map((file, index) => [`${index}.mjs`, passOn(file)]))
   for (const [index, group] of found.entries()) {
     const imports = group.modules.map((file, at) => {
-      const names = exported[modules.indexOf(file)].map((name) => `${name} as ${name}_${at}`)
+      const names = exported.get(file).map((name) => `${name} as ${name}_${at}`)
       return `import { ${names} } from ${JSON.stringify(file)}`
     })
-    const parts = group.modules.map(
-      (file, at) => `() => [${exported[modules.indexOf(file)].map((name) => `${name}_${at}`)}]`
-    )
+    const parts = group.modules.map((file, at) => `() => [${exported.get(file).map((name) => `${name}_${at}`)}]`)
     const contents = `${imports.join("\n")}\nexport const parts = [${parts}]`
     const { outputFiles } = await built({ plugins: [keep(group, passOn)], stdin: { contents, resolveDir: root } })
     files.set(`bundle-${index}.mjs`, outputFiles[0].text)

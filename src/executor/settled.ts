@@ -7,10 +7,10 @@
  *
  * @since 0.1.0
  */
-import { hash } from "node:crypto"
 import * as Effect from "effect/Effect"
 import type { Json } from "effect/Schema"
 import { isKnownResult, type KnownResult } from "../lineage/records.ts"
+import { sha256 } from "../store/digest.ts"
 import type { Store } from "../store/store.ts"
 import { KEY_SCHEMA, typesOf } from "./key.ts"
 import type { PreparedStage } from "./prepare.ts"
@@ -21,8 +21,6 @@ export interface Settled {
   readonly key: string
   readonly record: KnownResult
 }
-
-const sha256 = (text: string): string => hash("sha256", text, "hex")
 
 /** Tells graphs apart by all that the keys of their stages are made of, but for the contents of inputs, which follow from it. */
 const graphOf = (stages: ReadonlyArray<PreparedStage>): string => {
