@@ -20,7 +20,8 @@ import { asArtifactError } from "../store/blobs.ts"
 import type { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 import { BatchCount, batchMemo, noteBatches, sumOf } from "./batches.ts"
-import { isWorthKeeping, type KeptPoint, makeUpdates, withPoint } from "./trace.ts"
+import { isWorthKeeping, type KeptPoint, withPoint } from "./kept-points.ts"
+import { makeUpdates } from "./trace.ts"
 import { decodeValue, encodeValue } from "./values.ts"
 
 /** All that is needed to run a stage, wherever there is the store and the operator. */

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { KeptPoint } from "../executor/trace.ts"
+import type { KeptPoint } from "../executor/kept-points.ts"
 import type { Blob } from "../operator/artifact.ts"
 import { digestOf } from "../operator/digest.ts"
 import { type RowRanges, union } from "../operator/row-ranges.ts"

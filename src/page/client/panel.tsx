@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type { ComponentChildren } from "preact"
-import type { StageState } from "../answers.ts"
+import type { PlanStage, StageState } from "../answers.ts"
 import { show } from "./route.ts"
 import { State } from "./runs.tsx"
 
@@ -39,6 +39,30 @@ export const Reasons = ({ heading, reasons }: { readonly heading: string; readon
       <ul class="plain">
         {reasons.map((reason) => (
           <li key={reason}>{reason}</li>
+        ))}
+      </ul>
+    </>
+  )
+
+/** What a stage takes: by input the output of another stage, which the link leads to. */
+export const Takes = ({
+  hrefOf,
+  inputs
+}: {
+  readonly hrefOf: (stage: string) => string
+  readonly inputs: PlanStage["inputs"]
+}) =>
+  Object.keys(inputs).length === 0 ? null : (
+    <>
+      <h3>Takes</h3>
+      <ul class="plain">
+        {Object.entries(inputs).map(([port, from]) => (
+          <li key={port}>
+            {port} ←{" "}
+            <a href={hrefOf(from.stage)}>
+              {from.stage}.{from.port}
+            </a>
+          </li>
         ))}
       </ul>
     </>

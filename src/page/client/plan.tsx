@@ -10,7 +10,7 @@ import { tally, wordOf } from "./collapse.ts"
 import { Dag } from "./dag.tsx"
 import { useRun } from "./live.ts"
 import { Answered, Empty, Problem } from "./notice.tsx"
-import { Panel, Reasons } from "./panel.tsx"
+import { Panel, Reasons, Takes } from "./panel.tsx"
 import { counted, duration, moment } from "./quantity.ts"
 import { href, route } from "./route.ts"
 import { StagePanel } from "./run.tsx"
@@ -88,21 +88,7 @@ const Detail = ({ stage }: { readonly stage: PlanStage }) => (
       </p>
     )}
     <Reasons heading={stage.state === "maybe" ? "Why it may run" : "Why it will run"} reasons={stage.reasons} />
-    {Object.keys(stage.inputs).length === 0 ? null : (
-      <>
-        <h3>Takes</h3>
-        <ul class="plain">
-          {Object.entries(stage.inputs).map(([port, from]) => (
-            <li key={port}>
-              {port} ←{" "}
-              <a href={href("plan", "", { ...route.value.query, stage: from.stage })}>
-                {from.stage}.{from.port}
-              </a>
-            </li>
-          ))}
-        </ul>
-      </>
-    )}
+    <Takes inputs={stage.inputs} hrefOf={(stage) => href("plan", "", { ...route.value.query, stage })} />
   </Panel>
 )
 

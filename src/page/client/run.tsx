@@ -12,7 +12,7 @@ import { CurveSheets } from "./curves.tsx"
 import { Dag } from "./dag.tsx"
 import { useRun } from "./live.ts"
 import { Answered, Problem } from "./notice.tsx"
-import { Panel, Reasons } from "./panel.tsx"
+import { Panel, Reasons, Takes } from "./panel.tsx"
 import { Parameters } from "./parameters.tsx"
 import { counted, duration, figure, moment } from "./quantity.ts"
 import { href, route } from "./route.ts"
@@ -113,21 +113,7 @@ export const StagePanel = ({ run, stage }: { readonly run: Run; readonly stage: 
           </table>
         </>
       )}
-      {Object.keys(stage.inputs).length === 0 ? null : (
-        <>
-          <h3>Takes</h3>
-          <ul class="plain">
-            {Object.entries(stage.inputs).map(([port, from]) => (
-              <li key={port}>
-                {port} ←{" "}
-                <a href={href("run", run.run, { ...route.value.query, stage: from.stage })}>
-                  {from.stage}.{from.port}
-                </a>
-              </li>
-            ))}
-          </ul>
-        </>
-      )}
+      <Takes inputs={stage.inputs} hrefOf={(stage) => href("run", run.run, { ...route.value.query, stage })} />
       <Parameters json={params} />
     </Panel>
   )
