@@ -146,3 +146,11 @@ export const checkGradient = Effect.fnUntraced(function* <E, R>(
   assert.isAbove(Math.max(...analytic.map(Math.abs)), 1e-3, `${what}: the gradient is not trivial`)
   close(Float64Array.from(analytic), numeric, 1e-6, what)
 })
+
+/** Whether the first and the second factor of a product are transposed: every way. */
+export const transposes = [
+  [0, 0],
+  [0, 1],
+  [1, 0],
+  [1, 1]
+] as const

@@ -2,7 +2,7 @@ import { layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { cpu } from "../../src/device/cpu/cpu.ts"
 import { Activation, Precision } from "../../src/device/kernel.ts"
-import { checkGradient, close, dot, random, run, sameBits, zeros } from "./launch.ts"
+import { checkGradient, close, dot, random, run, sameBits, transposes, zeros } from "./launch.ts"
 
 interface Shape {
   readonly m: number
@@ -49,12 +49,7 @@ layer(cpu({ threads: 1, real: "f32" }))("matmul in f32", (it) => {
         const [a, b, bias, other] = [random(1, m * k), random(2, k * n), random(3, n), random(4, m * n)]
         // k rounded products of unit normals: far above the error of a chain of fused multiply-adds, far below a wrong term.
         const tolerance = 1e-6 * Math.sqrt(k)
-        for (const [transposeA, transposeB] of [
-          [0, 0],
-          [0, 1],
-          [1, 0],
-          [1, 1]
-        ] as const) {
+        for (const [transposeA, transposeB] of transposes) {
           const shape = { m, n, k, transposeA, transposeB }
           const y = product(shape, a, b)
           const plain = { ...shape, accumulate: 0, activation: Activation.none, precision: Precision.f32 }

@@ -2,7 +2,7 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { cpu } from "../../src/device/cpu/cpu.ts"
 import { Activation, Precision } from "../../src/device/kernel.ts"
-import { close, dot, random, run, sameBits, zeros } from "./launch.ts"
+import { close, dot, random, run, sameBits, transposes, zeros } from "./launch.ts"
 
 const word = new Uint32Array(1)
 const single = new Float32Array(word.buffer)
@@ -59,12 +59,7 @@ layer(cpu({ threads: 2, real: "f32" }))("matrix products in bf16", (it) => {
     it.effect(`${m} x ${n} x ${k} round their factors and sum in f32`, () =>
       Effect.gen(function* () {
         const [a, b] = [random(1, m * k), random(2, k * n)]
-        for (const [transposeA, transposeB] of [
-          [0, 0],
-          [0, 1],
-          [1, 0],
-          [1, 1]
-        ] as const) {
+        for (const [transposeA, transposeB] of transposes) {
           const launch = (x: Float64Array, y: Float64Array, precision: number) =>
             run("matmul", { a: x, b: y, out: zeros(m * n) }, integers(m, n, k, transposeA, transposeB, precision), {})
           const { out } = yield* launch(a, b, Precision.bf16)

@@ -7,7 +7,7 @@ import * as Layer from "effect/Layer"
 import { cpu } from "../../../src/device/cpu/cpu.ts"
 import { Device, type DeviceShape } from "../../../src/device/device.ts"
 import { Activation, type KernelName, type Launch, Precision } from "../../../src/device/kernel.ts"
-import { attempt, type Buffers, close, random, run, sameBits, zeros } from "../launch.ts"
+import { attempt, type Buffers, close, random, run, sameBits, transposes, zeros } from "../launch.ts"
 import { emulated } from "./emulated.ts"
 
 class Devices extends Context.Service<
@@ -283,12 +283,7 @@ layer(devices, { timeout: "5 minutes" })("CUDA kernels, emulated", (it) => {
       ] as const
       for (const [m, n, k] of shapes) {
         for (const precision of [Precision.f32, Precision.bf16]) {
-          for (const [transposeA, transposeB] of [
-            [0, 0],
-            [0, 1],
-            [1, 0],
-            [1, 1]
-          ] as const) {
+          for (const [transposeA, transposeB] of transposes) {
             const [a, b, out] = [random(1, m * k), random(2, k * n), random(3, m * n)]
             const sizes = { m, n, k, transposeA, transposeB, activation: Activation.none, precision }
             yield* agree("matmul", { a, b, out }, { ...sizes, accumulate: 1 }, {}, { out: tight })
