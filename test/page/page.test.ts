@@ -482,7 +482,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
   beforeAll(async () => {
     mkdirSync(shots, { recursive: true })
     browser = await chromium.launch({ executablePath: executable!, args: ["--no-sandbox"] })
-  })
+  }, 60_000)
   afterAll(() => browser.close())
 
   /** A page of its own, in which nothing may be written to the console, fail to load, or break the policy. */
@@ -528,6 +528,8 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
         await page.getByRole("link", { name: runs[1]! }).click()
         await page.locator(".node", { hasText: "pretrain" }).click()
         await page.getByRole("heading", { level: 2, name: "pretrain" }).waitFor()
+        // Why it ran is asked for when the panel opens.
+        await page.getByRole("heading", { level: 3, name: "Why it ran" }).waitFor()
         assert.include(await page.locator(".panel").innerText(), "parameter learningRate: 0.001 -> 0.003")
         await shot("graph")
         await page.getByRole("link", { name: "Stages" }).click()
