@@ -39,6 +39,8 @@ const Stamped = Schema.Array(Schema.Tuple([Schema.String, Schema.String]))
 
 /** What was found, for as long as these files are what they were: modules that were loaded, and what says which packages there are. */
 const Found = Schema.Struct({
+  /** Counts up when more reads are found in the same code. */
+  rules: Schema.Literal(2),
   files: Stamped,
   locks: Stamped,
   digest: Schema.String,
@@ -93,7 +95,14 @@ export const codeOf = Effect.fnUntraced(function* (
       const installed = installedPackages(packages)
       const locks: Array<readonly [string, string]> = []
       for (const file of installed.files) locks.push([file, (yield* digestOf(file)).digest])
-      const found = { files: inputs, locks, digest: tree.digest, packages: installed.set.digest, reads }
+      const found: Found = {
+        rules: 2,
+        files: inputs,
+        locks,
+        digest: tree.digest,
+        packages: installed.set.digest,
+        reads
+      }
       yield* memo.set("tree", tree.digest, tree)
       yield* memo.set("packages", installed.set.digest, installed.set)
       yield* memo.set("code", idOf(operator), found as unknown as Schema.Json)

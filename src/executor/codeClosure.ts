@@ -179,8 +179,16 @@ export const codeClosure = (
     const code = modules.get(path)?.code
     if (code === undefined || code.locals.has(name)) return undefined
     const imported = code.imports.get(name)
-    if (imported !== undefined) return importedRead(imported.specifier, imported.name, member)
-    return bound.has(name) ? undefined : globalRead(name, member)
+    if (imported === undefined) return bound.has(name) ? undefined : globalRead(name, member)
+    const direct = importedRead(imported.specifier, imported.name, member)
+    if (direct !== undefined || member === "()" || member === "=") return direct
+    // What a module of the project exports again.
+    for (const target of binding(path, name, member, new Set())) {
+      const [specifier, exported] = typeof target === "string" ? target.split("#") : []
+      const kind = exported === undefined ? undefined : importedRead(specifier!, exported, member)
+      if (kind !== undefined) return kind
+    }
+    return undefined
   }
 
   const noteReads = (path: string, declaration: Declaration) => {
@@ -190,8 +198,8 @@ export const codeClosure = (
     for (const reference of declaration.references) {
       const kind = readOf(path, declaration, reference)
       if (kind === undefined) continue
-      const { at, member, name } = reference
-      const what = member === undefined ? name : member === "()" ? `${name}()` : `${name}.${member}`
+      const { at } = reference
+      const what = inWords(reference)
       for (const offset of at) {
         const place = module.locate(offset)
         if ([whole, place.line].some((line) => isAllowed(module.source, line, kind))) continue
@@ -225,6 +233,7 @@ export const codeClosure = (
       digest,
       effects,
       declaration.references.flatMap(({ member, name }): ReadonlyArray<Schema.Json> => {
+        if (member === "=") return []
         const targets = binding(path, name, member, new Set())
         return targets.length === 0 ? [] : [[name, member ?? "", targets.map(numberOf)]]
       })
@@ -235,4 +244,11 @@ export const codeClosure = (
     packages: [...packages.values()],
     reads: reads.sort((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : a.line - b.line || a.column - b.column))
   }
+}
+
+/** A reference as the code says it. */
+const inWords = ({ member, name }: Reference): string => {
+  if (member === undefined || member === "=") return name
+  if (member.includes("#")) return member.replace(/#=$/, "").replace("#", ".")
+  return `${name}.${member}`.replace(/\.\(\)$/, "()").replace(/\.=$/, "")
 }

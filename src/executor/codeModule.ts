@@ -7,8 +7,9 @@ import * as acorn from "acorn"
 import { sha256 } from "../store/digest.ts"
 
 /**
- * A name used in a declaration; `member` where only that member of it is used (`Table.of`), `()` where it is called or made without arguments.
- * A name that is computed is `import` or `require` with the member `()`. `at` has the places in the text.
+ * A name used in a declaration; `member` where only that member of it is used (`Table.of`), `()` where it is called or made without arguments,
+ * `=` where it is given another name. Of what is in `globalThis` the member says all (`Date.now`). Other modules are the member of `import` and
+ * `require`: `node:fs#readFile`, without a `#` where its name is computed (`()`); so is `meta.url`. `at` has the places in the text.
  */
 export interface Reference {
   readonly name: string
@@ -234,6 +235,34 @@ const usesOf = (
   const bind = (...patterns: ReadonlyArray<acorn.Pattern | null | undefined>) => {
     for (const pattern of patterns) if (pattern) for (const name of bindingNames(pattern)) bound.add(name)
   }
+  /** A member of what a node is, where only that is used: of a name, of the global object, or of another module. */
+  const addMember = (at: number, node: acorn.Node, member: string): boolean => {
+    const specifier = moduleOf(node)
+    if (specifier !== undefined) {
+      imports.add(specifier)
+      add(at, IMPORT, `${specifier}#${member}`)
+      return true
+    }
+    const inGlobal = memberOfGlobal(node)
+    if (inGlobal !== undefined) add(at, GLOBAL, `${inGlobal}.${member}`)
+    else if (node.type === "Identifier") add(at, (node as acorn.Identifier).name, member)
+    else if (node.type === "MetaProperty") add(at, IMPORT, `meta.${member}`)
+    else return false
+    return true
+  }
+  /** What is written as `pattern = value`: the members that are taken from it, or that it has another name. True if that is all. */
+  const name = (pattern: acorn.Pattern, value: acorn.Node | null | undefined): boolean => {
+    if (!value) return false
+    const isModule = moduleOf(value) !== undefined
+    if (pattern.type === "Identifier" && !isModule) addMember(value.start, value, "=")
+    if (pattern.type !== "ObjectPattern") return false
+    const members = pattern.properties.map((each) => (each.type === "RestElement" ? undefined : keyOf(each)))
+    if (members.length === 0 || members.includes(undefined)) {
+      if (!isModule) addMember(value.start, value, "=")
+      return false
+    }
+    return members.map((member) => addMember(value.start, value, member!)).every((each) => each)
+  }
   const visit = (value: unknown): void => {
     if (Array.isArray(value)) {
       for (const each of value) visit(each)
@@ -245,14 +274,14 @@ const usesOf = (
       case "Identifier":
         add(node.start, node.name)
         return
-      case "MemberExpression":
-        if (node.computed) {
-          visit(node.object)
-          visit(node.property)
-        } else if (node.object.type === "Identifier" && node.property.type === "Identifier") {
-          add(node.start, node.object.name, node.property.name)
-        } else visit(node.object)
+      case "MemberExpression": {
+        const member = keyOf(node)
+        const inGlobal = memberOfGlobal(node)
+        if (inGlobal !== undefined) add(node.start, GLOBAL, inGlobal)
+        else if (member === undefined || !addMember(node.start, node.object, member)) visit(node.object)
+        if (node.computed) visit(node.property)
         return
+      }
       case "Property":
       case "MethodDefinition":
       case "PropertyDefinition":
@@ -268,18 +297,22 @@ const usesOf = (
         return
       case "ImportExpression": {
         const text = literalText(node.source)
-        if (text === undefined) add(node.start, "import", "()")
-        else imports.add(text)
+        if (text === undefined) add(node.start, IMPORT, "()")
+        else addMember(node.start, node, "=")
         visit(node.source)
         return
       }
       case "CallExpression":
       case "NewExpression": {
         const { arguments: given, callee } = node
-        const called = callee.type === "Identifier" ? callee.name : undefined
-        const computed = called === "require" && given[0] !== undefined && literalText(given[0]) === undefined
-        if (called !== undefined && (given.length === 0 || computed || called === "Function")) {
-          add(node.start, called, "()")
+        const called = callee.type === "Identifier" ? callee.name : memberOfGlobal(callee)
+        if (called === "require" && given[0] !== undefined && literalText(given[0]) !== undefined) {
+          addMember(node.start, node, "=")
+          break
+        }
+        const computed = given.length === 0 || called === "require" || called === "Function"
+        if (called !== undefined && !called.includes(".") && computed) {
+          addMember(node.start, callee, "()")
         }
         break
       }
@@ -290,7 +323,14 @@ const usesOf = (
         break
       case "VariableDeclarator":
         if (node !== root) bind(node.id)
-        break
+        if (!name(node.id, node.init)) break
+        visit(node.id)
+        return
+      case "AssignmentExpression":
+      case "AssignmentPattern":
+        if (!name(node.left as acorn.Pattern, node.right)) break
+        visit(node.left)
+        return
       case "CatchClause":
         bind(node.param)
         break
@@ -299,6 +339,37 @@ const usesOf = (
   }
   visit(root)
   return { references: [...found.values()], bound, imports: [...imports] }
+}
+
+const IMPORT = "import"
+const GLOBAL = "globalThis"
+
+/** The name of a property or member, unless it is computed. */
+const keyOf = (node: acorn.Property | acorn.AssignmentProperty | acorn.MemberExpression): string | undefined => {
+  const key = node.type === "Property" ? node.key : node.property
+  return node.computed || key.type === "Literal" ? literalText(key) : key.type === "Identifier" ? key.name : undefined
+}
+
+/** The module that an expression is: `await import("a")`, `require("a")`. */
+const moduleOf = (node: acorn.Node): string | undefined => {
+  const expression = node as acorn.Expression
+  if (expression.type === "AwaitExpression") return moduleOf(expression.argument)
+  if (expression.type === "ImportExpression") return literalText(expression.source)
+  const required =
+    expression.type === "CallExpression" &&
+    expression.callee.type === "Identifier" &&
+    expression.callee.name === "require"
+  return required && expression.arguments[0] ? literalText(expression.arguments[0]) : undefined
+}
+
+/** The member of the global object that an expression is: `Date` of `globalThis.Date`, `Date.now` of `globalThis.Date.now`. */
+const memberOfGlobal = (node: acorn.Node): string | undefined => {
+  const { object, type } = node as acorn.MemberExpression
+  const member = type === "MemberExpression" ? keyOf(node as acorn.MemberExpression) : undefined
+  if (member === undefined) return undefined
+  if (object.type === "Identifier") return object.name === GLOBAL ? member : undefined
+  const outer = memberOfGlobal(object)
+  return outer === undefined || outer.includes(".") ? outer : `${outer}.${member}`
 }
 
 const literalText = (node: acorn.Node): string | undefined => {

@@ -30,7 +30,7 @@ export const Read = Schema.Struct({
 })
 export type Read = typeof Read.Type
 
-/** By member; `*` stands for every other member and for the name itself. */
+/** By member; `*` stands for every other member and for the name itself, `=` for giving it another name where the name itself reads nothing. */
 type Members = { readonly [member: string]: ReadKind | undefined }
 
 const processMembers: Members = {
@@ -58,14 +58,20 @@ const cryptoMembers: Members = {
   generateKey: "chance",
   generateKeySync: "chance",
   generateKeyPair: "chance",
-  generateKeyPairSync: "chance"
+  generateKeyPairSync: "chance",
+  "=": "chance"
 }
 
 const globals: { readonly [name: string]: Members } = {
   process: processMembers,
-  Date: { now: "time", "()": "time" },
+  globalThis: { "*": "environment" },
+  global: { "*": "environment" },
+  navigator: { "*": "machine" },
+  localStorage: { "*": "file" },
+  Date: { now: "time", "()": "time", "=": "time" },
+  Temporal: { Now: "time" },
   performance: { "*": "time" },
-  Math: { random: "chance" },
+  Math: { random: "chance", "=": "chance" },
   crypto: cryptoMembers,
   fetch: { "*": "network" },
   WebSocket: { "*": "network" },
@@ -73,8 +79,9 @@ const globals: { readonly [name: string]: Members } = {
   XMLHttpRequest: { "*": "network" },
   eval: { "*": "code" },
   Function: { "()": "code" },
-  import: { "()": "code" },
-  require: { "()": "code" }
+  import: { "()": "code", "meta.dirname": "file", "meta.filename": "file", "meta.url": "file", "meta.=": "file" },
+  require: { "()": "code" },
+  Worker: { "*": "process" }
 }
 
 const modules: { readonly [specifier: string]: Members } = {
@@ -86,6 +93,7 @@ const modules: { readonly [specifier: string]: Members } = {
   crypto: cryptoMembers,
   perf_hooks: { "*": "time" },
   os: { "*": "machine" },
+  v8: { "*": "machine" },
   child_process: { "*": "process" },
   cluster: { "*": "process" },
   worker_threads: { "*": "process" },
@@ -95,6 +103,7 @@ const modules: { readonly [specifier: string]: Members } = {
   ),
   "effect/Clock": { "*": "time" },
   "effect/Config": { "*": "environment" },
+  "effect/DateTime": { now: "time", nowAsDate: "time", nowInCurrentZone: "time", nowUnsafe: "time" },
   "effect/FileSystem": { "*": "file" },
   "effect/Random": { "*": "chance" }
 }
@@ -105,22 +114,29 @@ const own = (table: { readonly [name: string]: Members }, name: string): Members
 const kindOf = (members: Members | undefined, member: string | undefined): ReadKind | undefined => {
   if (members === undefined) return undefined
   if (member !== undefined && Object.hasOwn(members, member)) return members[member]
-  // A call without arguments is told by its name already.
-  return member === "()" ? undefined : members["*"]
+  // A call without arguments, or another name, is told by its name already.
+  return member === "()" || member === "=" ? undefined : members["*"]
 }
 
 /** What kind of thing a global name, or a member of it, reads; undefined where that changes no result. */
-export const globalRead = (name: string, member: string | undefined): ReadKind | undefined =>
-  name === "globalThis" && member !== undefined
-    ? kindOf(own(globals, member), undefined)
-    : kindOf(own(globals, name), member)
+export const globalRead = (name: string, member: string | undefined): ReadKind | undefined => {
+  const [inside, used] = member === undefined || member === "=" ? [] : member.split(name === "import" ? "#" : ".")
+  if (name === "globalThis" && inside !== undefined) return globalRead(inside, used)
+  if (name === "global" && inside !== undefined) return globalRead(inside, undefined) ?? globalRead(inside, "=")
+  if (name === "import" && used !== undefined)
+    return importedRead(inside!, "*", used === "=" ? undefined : used) ?? importedRead(inside!, "*", used)
+  return kindOf(own(globals, name), member)
+}
 
 /** What kind of thing an export of a module reads. The default export and the whole of a module count as any of its exports. */
 export const importedRead = (specifier: string, name: string, member: string | undefined): ReadKind | undefined => {
+  const whole = name === "default" || name === "*"
+  if (specifier === "effect") {
+    return whole ? kindOf(own(modules, `effect/${member}`), undefined) : importedRead(`effect/${name}`, "*", member)
+  }
   const members = own(modules, isBuiltin(specifier) ? specifier.replace(/^node:/, "") : specifier)
-  if (members === undefined || member === "()") return undefined
-  const used = name === "default" || name === "*" ? member : name
-  return kindOf(members, used)
+  if (members === undefined || member === "()" || (member === "=" && !whole)) return undefined
+  return name === "webcrypto" ? kindOf(cryptoMembers, member) : kindOf(members, whole ? member : name)
 }
 
 /** Whether a line, or the comment above it, says that what is read there is no part of the result: `// ptmflow-allow time: why`. */

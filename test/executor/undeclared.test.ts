@@ -56,6 +56,51 @@ describe("undeclared reads (rows 8, 24)", () => {
     ])
   })
 
+  it("are found by whatever name, through modules that export them again, and in modules that are loaded late", async () => {
+    fs.writeFileSync(
+      path.join(root, "again.ts"),
+      `export { readFileSync as load } from "node:fs"; export * as os from "node:os"`
+    )
+    const found: ReadonlyArray<readonly [code: string, ...reads: ReadonlyArray<string>]> = [
+      ["const { env } = process; return env.HOME", "environment process.env"],
+      ["const p = process; return p.env.HOME", "machine process"],
+      [`return globalThis["process"].env.HOME`, "environment globalThis.process.env"],
+      ["const g = globalThis; return g.process", "environment globalThis"],
+      ["return global.process.env", "machine global.process"],
+      ["const D = Date; return D.now()", "time Date"],
+      ["const { now } = Date; return now()", "time Date.now"],
+      [`return Date["now"]()`, "time Date.now"],
+      ["return new globalThis.Date()", "time globalThis.Date()"],
+      ["return globalThis.Math.random()", "chance globalThis.Math.random"],
+      ["let random; ({ random } = Math); return random()", "chance Math.random"],
+      ["return ((clock = globalThis.Date) => clock.now())()", "time globalThis.Date"],
+      [`return (await import("node:fs")).readFileSync("x")`, "file node:fs.readFileSync"],
+      [`const { hostname } = await import("os"); return hostname()`, "machine os.hostname"],
+      [`const crypto = await import("node:crypto"); return crypto.randomUUID()`, "chance node:crypto"],
+      [`return load("x")`, "file load"],
+      ["return os.hostname()", "machine os.hostname"],
+      ["return [Clock.currentTimeMillis, DateTime.now]", "time Clock.currentTimeMillis", "time DateTime.now"],
+      ["return import.meta.dirname", "file import.meta.dirname"],
+      // What looks alike, and reads nothing.
+      ["const { PI } = Math; return [PI, Math.max(1), Schema.instanceOf(Date), new Date(5) instanceof Date]"],
+      [`const { createHash } = await import("node:crypto"); return createHash("sha256")`],
+      [`return (await import("node:path")).join("a", "b")`],
+      ["const global = { process: 1 }; return global.process"]
+    ]
+    for (const [code, ...reads] of found) {
+      const all = await readsOf(
+        `import { load, os } from "./again.ts"`,
+        `import { Clock, DateTime, Schema } from "effect"`,
+        `export const op = async () => { ${code} }`
+      )
+      assert.deepStrictEqual(
+        all.map((each) => each.split(" ").slice(1).join(" ")),
+        reads,
+        code
+      )
+    }
+  })
+
   it("are none where the code does not reach them, or a name is another's", async () => {
     const found = await readsOf(
       `import { readFileSync } from "node:fs"`,
