@@ -12,6 +12,7 @@ import { historyOf } from "../../src/lineage/history.ts"
 import { stageRecord } from "../../src/lineage/records.ts"
 import { logFolder } from "../../src/lineage/run-log.ts"
 import { Store } from "../../src/store/store.ts"
+import { formProblems, schemaProblems } from "./openlineage-schemas.ts"
 import { workshop } from "./workshop.ts"
 
 const decode = Schema.decodeUnknownSync(RunEvent, { onExcessProperty: "error" })
@@ -32,8 +33,21 @@ if (python === undefined) {
   console.log("not compared with OpenLineage's own classes: PTMFLOW_OPENLINEAGE_PYTHON names no Python that has them")
 }
 
-/** Whether OpenLineage takes events; `test/exports/openlineage-check.py` says what it compares. */
+/** A folder with the JSON schemas of OpenLineage's specification, of events and of facets. */
+const spec = process.env["PTMFLOW_OPENLINEAGE_SPEC"]
+if (spec === undefined) {
+  console.log("not compared with OpenLineage's JSON schemas: PTMFLOW_OPENLINEAGE_SPEC names no folder that has them")
+}
+
+/** Whether OpenLineage takes events: the formats always, the JSON schemas and the classes where they are there. */
 const checkWithTheirs = (events: ReadonlyArray<Event>): void => {
+  assert.deepStrictEqual(formProblems(events), [])
+  if (spec !== undefined) assert.deepStrictEqual(schemaProblems(spec, events).problems, [])
+  checkWithClasses(events)
+}
+
+/** Whether the classes take events; `test/exports/openlineage-check.py` says what it compares. */
+const checkWithClasses = (events: ReadonlyArray<Event>): void => {
   if (python === undefined) return
   const script = fileURLToPath(new URL("openlineage-check.py", import.meta.url))
   const input = events.map((event) => JSON.stringify(event)).join("\n")
