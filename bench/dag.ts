@@ -13,8 +13,8 @@ const layers = 10
  * `count` stages (a multiple of 10) in ten layers of one width. A stage has one to three parents, of the three that are nearest in the layer above, so
  * that what depends on one leaf is a small part of the whole.
  */
-export const dagOf = (count: number, seed = 1): ReadonlyArray<DagStage> => {
-  let state = seed
+export const dagOf = (count: number): ReadonlyArray<DagStage> => {
+  let state = 1
   const random = (below: number) => {
     state = (state * 48271) % 2147483647
     return Math.floor((state / 2147483647) * below)

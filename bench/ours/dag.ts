@@ -4,23 +4,11 @@ import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Operator from "../../src/operator/operator.ts"
-import type { Port } from "../../src/operator/port.ts"
 import type { Output } from "../../src/pipeline/output.ts"
 import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { sha256 } from "../../src/store/digest.ts"
 import { dagOf, endsOf } from "../dag.ts"
-
-const text: Port<string> = {
-  kind: "text",
-  contract: "text",
-  resident: true,
-  encode: Effect.fnUntraced(function* (value, sink) {
-    const blob = yield* sink.put(new TextEncoder().encode(value))
-    return { kind: "text", digest: sha256(value), parts: { text: blob }, meta: {} }
-  }),
-  decode: (artifact, source) =>
-    Effect.map(source.bytes(artifact.parts["text"]!), (bytes) => new TextDecoder().decode(bytes))
-}
+import { text } from "../text-port.ts"
 
 const leaf = Operator.make("leaf", {
   description: "Reads a file",

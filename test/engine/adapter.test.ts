@@ -15,21 +15,9 @@ import {
 import { adamW } from "../../src/engine/optimizer.ts"
 import { normal, philox } from "../../src/engine/random.ts"
 import * as Session from "../../src/engine/session.ts"
+import { families } from "./families.ts"
 
-const shared = { layers: 2, heads: 4, width: 32, vocabulary: 37, context: 48, scalarHead: false }
-const models: Record<string, ModelConfig> = {
-  gpt2: { family: "gpt2", ...shared },
-  llama: {
-    family: "llama",
-    ...shared,
-    keyHeads: 2,
-    headWidth: 8,
-    feedForward: 40,
-    ropeTheta: 10_000,
-    normEpsilon: 1e-5,
-    tied: false
-  }
-}
+const models = families({ context: 48, tied: false })
 const adapter = { rank: 3, alpha: 6, layers: "all" } as const
 const language = { language: true, scalar: false, temperature: 1 }
 const batch = pad(

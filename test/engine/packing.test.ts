@@ -3,24 +3,12 @@ import * as Effect from "effect/Effect"
 import * as fc from "fast-check"
 import { cpu } from "../../src/device/cpu/cpu.ts"
 import { pack, pad, padPacked, predicted, split, targetCount } from "../../src/engine/batch.ts"
-import { initialize, type ModelConfig } from "../../src/engine/model.ts"
+import { initialize } from "../../src/engine/model.ts"
 import { philox } from "../../src/engine/random.ts"
 import * as Session from "../../src/engine/session.ts"
+import { families } from "./families.ts"
 
-const shared = { layers: 2, heads: 4, width: 32, vocabulary: 37, context: 64, scalarHead: false }
-const models: Record<string, ModelConfig> = {
-  gpt2: { family: "gpt2", ...shared },
-  llama: {
-    family: "llama",
-    ...shared,
-    keyHeads: 2,
-    headWidth: 8,
-    feedForward: 40,
-    ropeTheta: 10_000,
-    normEpsilon: 1e-5,
-    tied: true
-  }
-}
+const models = families({ context: 64, tied: true })
 const sequences = [33, 5, 20, 64, 2, 17, 9, 31, 12].map((n, i) => ({
   tokens: Int32Array.from({ length: n }, (_, t) => philox([i, 3], [t, 0, 0, 0])[0]! % 37),
   from: 1 + (i % 2)

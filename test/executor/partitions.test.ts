@@ -14,8 +14,9 @@ import { layer, Store } from "../../src/store/store.ts"
 import * as Table from "../../src/table/index.ts"
 import { newFolder } from "../store/folder.ts"
 import { numberPort } from "./json-port.ts"
-import { double, Length, Line, lengthsOf, lines, totalLength } from "./partitions.ts"
+import { double, Line, lengthsOf, lines } from "./partitions.ts"
 import { ran } from "./project.ts"
+import { Length, total } from "./tables.ts"
 
 /** Nothing here crashes: a disk that is not waited for. */
 const quick: Disk = {
@@ -30,7 +31,7 @@ const pipelineOf = (folder: string, files: ReadonlyArray<string>) =>
     const parts = p.partition(files, (file) => p.add(lines, { params: { file: path.join(folder, file) } }).lines)
     const { rows } = p.add(concat("all", Line, parts), { inputs: parts })
     const { lengths } = p.add(lengthsOf, { name: "lengths", inputs: { lines: rows } })
-    return { lengths, total: p.add(totalLength, { inputs: { lengths } }).n }
+    return { lengths, total: p.add(total, { inputs: { lengths } }).n }
   })
 
 /** The same, where each partition has a stage more, and a loop. */
@@ -43,7 +44,7 @@ const longer = (folder: string, files: ReadonlyArray<string>) =>
       return { lengths, doubled }
     })
     const { rows } = p.add(concat("all", Length, parts.doubled), { inputs: parts.doubled })
-    return { one: parts.lengths["a.txt"]!, total: p.add(totalLength, { inputs: { lengths: rows } }).n }
+    return { one: parts.lengths["a.txt"]!, total: p.add(total, { inputs: { lengths: rows } }).n }
   })
 
 const setUp = Effect.fnUntraced(function* (count: number) {

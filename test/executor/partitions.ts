@@ -5,10 +5,9 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Operator from "../../src/operator/operator.ts"
 import * as Table from "../../src/table/index.ts"
-import { numberPort } from "./json-port.ts"
+import { Length } from "./tables.ts"
 
 export const Line = Schema.Struct({ text: Schema.String })
-export const Length = Schema.Struct({ length: Schema.Int })
 
 export const lines = Operator.make("lines", {
   description: "The lines of a file",
@@ -54,20 +53,4 @@ export const double = Operator.make("double", {
         Stream.map(inputs.lengths.rows, ({ length }) => ({ length: 2 * length }))
       )
     })
-})
-
-export const totalLength = Operator.make("total", {
-  description: "The sum of lengths",
-  params: Schema.Struct({}),
-  inputs: { lengths: Table.of(Length) },
-  outputs: { n: numberPort },
-  run: ({ inputs }) =>
-    Effect.map(
-      Stream.runFold(
-        inputs.lengths.rows,
-        () => 0,
-        (sum, { length }) => sum + length
-      ),
-      (n) => ({ n })
-    )
 })

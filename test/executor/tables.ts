@@ -7,7 +7,7 @@ import * as Table from "../../src/table/index.ts"
 import { numberPort } from "./json-port.ts"
 
 export const Document = Schema.Struct({ id: Schema.Int, text: Schema.String })
-export const Length = Schema.Struct({ id: Schema.Int, length: Schema.Int })
+export const Length = Schema.Struct({ length: Schema.Int })
 
 /** How many rows were made. */
 export const made = { rows: 0 }
@@ -37,7 +37,7 @@ export const lengths = Operator.make("lengths", {
     Effect.succeed({
       lengths: Table.fromRows(
         Length,
-        Stream.map(inputs.documents.rows, ({ id, text }) => ({ id, length: text.length }))
+        Stream.map(inputs.documents.rows, ({ text }) => ({ length: text.length }))
       )
     })
 })

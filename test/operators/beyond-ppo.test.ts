@@ -1,6 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import { Completion, Ranking, ScoredCompletion } from "../../operators/answers.ts"
 import { bestOfN } from "../../operators/best-of-n.ts"
 import type { Checkpoint } from "../../operators/checkpoint.ts"
@@ -13,28 +12,13 @@ import { cpu } from "../../src/device/cpu/cpu.ts"
 import type { Device } from "../../src/device/device.ts"
 import { bestOfNKl } from "../../src/engine/loss/group.ts"
 import { withScalarHead } from "../../src/engine/model.ts"
-import type { Operator } from "../../src/operator/operator.ts"
-import type { Ports } from "../../src/operator/port.ts"
 import { Stage } from "../../src/operator/stage.ts"
 import * as Table from "../../src/table/index.ts"
 import { digitModel } from "./binary.ts"
-import { makeStage } from "./stage.ts"
+import { makeStage, paramsOf, runReporting } from "./stage.ts"
 
-const run = <A, E>(effect: Effect.Effect<A, E, Stage | Device>) => {
-  const { reports, stage } = makeStage()
-  return effect.pipe(
-    Effect.map((value) => ({
-      value,
-      metrics: Object.assign({}, ...reports.map((r) => r.metrics)) as Record<string, number>
-    })),
-    Effect.provideService(Stage, stage)
-  )
-}
 const device = <A, E>(effect: Effect.Effect<A, E, Stage | Device>) =>
   effect.pipe(Effect.provideService(Stage, makeStage().stage), Effect.provide(cpu({ threads: 1 })))
-
-const paramsOf = <P, I extends Ports, O extends Ports, E, R>({ params }: Operator<P, I, O, E, R>, overrides: object) =>
-  Schema.decodeUnknownSync(params)(overrides)
 
 const sampling = { maximumTokens: 1, temperature: 1, topK: 0, topP: 1, stop: [], seed: 1 }
 
@@ -143,7 +127,7 @@ describe("DPO", () => {
         warmup: 2,
         heldOutFraction: 0.09
       })
-      const { metrics, value } = yield* run(dpo.run({ inputs, params, sources: [] }))
+      const { metrics, value } = yield* runReporting(dpo.run({ inputs, params, sources: [] }))
       assert.closeTo(metrics["heldOutLossBefore"]!, Math.LN2, 1e-6)
       const difference = Effect.fnUntraced(function* (policy: Checkpoint) {
         const rows = [1, 2].map((n) => ({
@@ -182,7 +166,7 @@ describe("best of n", () => {
       const completions = yield* sample(policy, wanted, { ...sampling, maximumTokens: 6 }, 0)
       const scores = yield* rewards(rewardModel, completions)
       const inputs = { completions: Table.fromRows(Completion, completions), rewardModel }
-      const { metrics, value } = yield* run(bestOfN.run({ inputs, params: {}, sources: [] }))
+      const { metrics, value } = yield* runReporting(bestOfN.run({ inputs, params: {}, sources: [] }))
       const best = yield* Table.collect(value.best)
       assert.strictEqual(best.length, 9)
       best.forEach((row, p) => {

@@ -1,6 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import { Demonstration, Prompt } from "../../operators/answers.ts"
 import type { Checkpoint } from "../../operators/checkpoint.ts"
 import { inContext } from "../../operators/in-context.ts"
@@ -16,26 +15,13 @@ import { initialize, withScalarHead } from "../../src/engine/model.ts"
 import { adamW } from "../../src/engine/optimizer.ts"
 import { philox } from "../../src/engine/random.ts"
 import * as Session from "../../src/engine/session.ts"
-import type { Operator } from "../../src/operator/operator.ts"
-import type { Ports } from "../../src/operator/port.ts"
-import { Stage } from "../../src/operator/stage.ts"
+import type { Stage } from "../../src/operator/stage.ts"
 import * as Table from "../../src/table/index.ts"
 import { digitModel } from "./binary.ts"
-import { makeStage } from "./stage.ts"
+import { paramsOf, runReporting } from "./stage.ts"
 
-const run = <A, E>(effect: Effect.Effect<A, E, Stage | Device>) => {
-  const { reports, stage } = makeStage()
-  return effect.pipe(
-    Effect.map((value) => ({
-      value,
-      metrics: Object.assign({}, ...reports.map((r) => r.metrics)) as Record<string, number>
-    })),
-    Effect.provideService(Stage, stage),
-    Effect.provide(cpu({ threads: 1 }))
-  )
-}
-const paramsOf = <P, I extends Ports, O extends Ports, E, R>({ params }: Operator<P, I, O, E, R>, overrides: object) =>
-  Schema.decodeUnknownSync(params)(overrides)
+const run = <A, E>(effect: Effect.Effect<A, E, Stage | Device>) =>
+  Effect.provide(runReporting(effect), cpu({ threads: 1 }))
 const figure = ({ figures }: Report, name: string) => figures.find((each) => each.name === name)!.value
 
 describe("interval", () => {

@@ -1,7 +1,6 @@
 /** The recipe on a model of the llama family: every operator takes it as it takes a gpt2. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import { Demonstration, LexiconEntry, Prompt, Ranking } from "../../operators/answers.ts"
 import { CheckpointPort } from "../../operators/checkpoint.ts"
 import { evaluate } from "../../operators/evaluate.ts"
@@ -19,10 +18,7 @@ import { cpu } from "../../src/device/cpu/cpu.ts"
 import { Stage } from "../../src/operator/stage.ts"
 import * as Table from "../../src/table/index.ts"
 import { temporaryBlobs } from "../table/blobs.ts"
-import { makeStage } from "./stage.ts"
-
-const paramsOf = <P>(operator: { readonly params: Schema.Codec<P, unknown> }, given: object = {}): P =>
-  Schema.decodeUnknownSync(operator.params)(given)
+import { makeStage, paramsOf } from "./stage.ts"
 
 const words = ["the good whale", "a bad sea", "the calm captain", "a good ship"]
 const text = Array.from({ length: 300 }, (_, i) => `${words[(i * 7 + (i >> 2)) % 4]} and `).join("")

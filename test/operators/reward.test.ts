@@ -8,22 +8,13 @@ import { rewards } from "../../operators/score.ts"
 import { cpu } from "../../src/device/cpu/cpu.ts"
 import type { Device } from "../../src/device/device.ts"
 import { parameter, withScalarHead } from "../../src/engine/model.ts"
-import { Stage } from "../../src/operator/stage.ts"
+import type { Stage } from "../../src/operator/stage.ts"
 import * as Table from "../../src/table/index.ts"
 import { digitModel } from "./binary.ts"
-import { makeStage } from "./stage.ts"
+import { runReporting } from "./stage.ts"
 
-const run = <A, E>(effect: Effect.Effect<A, E, Stage | Device>) => {
-  const { reports, stage } = makeStage()
-  return effect.pipe(
-    Effect.map((value) => ({
-      value,
-      metrics: Object.assign({}, ...reports.map((r) => r.metrics)) as Record<string, number>
-    })),
-    Effect.provideService(Stage, stage),
-    Effect.provide(cpu({ threads: 1 }))
-  )
-}
+const run = <A, E>(effect: Effect.Effect<A, E, Stage | Device>) =>
+  Effect.provide(runReporting(effect), cpu({ threads: 1 }))
 
 /** Digits 0 to 8; 9 is the end token. */
 const model = (): Checkpoint => {

@@ -1,6 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import { Completion, Prompt } from "../../operators/answers.ts"
 import type { Checkpoint } from "../../operators/checkpoint.ts"
 import { rollout } from "../../operators/rollout.ts"
@@ -12,10 +11,7 @@ import { cpu } from "../../src/device/cpu/cpu.ts"
 import { initialize } from "../../src/engine/model.ts"
 import { Stage } from "../../src/operator/stage.ts"
 import * as Table from "../../src/table/index.ts"
-import { makeStage } from "./stage.ts"
-
-const paramsOf = <P>(operator: { readonly params: Schema.Codec<P, unknown> }, given: object = {}): P =>
-  Schema.decodeUnknownSync(operator.params)(given)
+import { makeStage, paramsOf } from "./stage.ts"
 
 const model = (scalarHead: boolean) =>
   Effect.gen(function* () {

@@ -19,17 +19,15 @@ import {
   roundToBf16,
   status
 } from "./lowering.ts"
-import type { Place, Step } from "./step.ts"
+import type { Step } from "./step.ts"
 
 /** Logits of a chunk: 256 MB of them at most, unless that is less than 128 rows. */
 const chunkLogits = 2 ** 26
 const chunkRows = (rows: number, vocabulary: number) =>
   Math.min(rows, Math.max(128, Math.floor(chunkLogits / vocabulary / 128) * 128))
 
+/** What a pass over the head writes, and what it is given of one before. */
 interface Head {
-  readonly x: Place
-  readonly table: Place
-  readonly targets: Place
   readonly logProbability?: Given
   readonly entropy?: Given
   readonly logSumExp?: Given
@@ -42,21 +40,21 @@ interface Head {
 }
 
 /** Per chunk: the logits, their statistics and derivatives in one kernel, and the products of the derivatives. */
-const head = (
+const lower = (
+  { buffers, integers, reals }: Launch<"lmHead"> | Launch<"lmHeadGradient"> | Launch<"lmHeadLoss">,
   h: Head,
-  integers: Launch<"lmHead">["integers"],
-  inverseTemperature: number,
   { index, take }: Lowering
 ): ReadonlyArray<Step> => {
+  const [hidden, weights] = [at(buffers.x), at(buffers.table)]
   const { rows, width, vocabulary } = integers
   const bf16 = integers.precision === Precision.bf16
   const factors = bf16 ? "bf16" : "f32"
   const chunk = chunkRows(rows, vocabulary)
   const logits = take(chunk * vocabulary * 4)
   const rounded = bf16 && h.dx !== undefined ? take(chunk * vocabulary * 2) : undefined
-  const [x, table] = bf16 ? [take(rows * width * 2), take(vocabulary * width * 2)] : [h.x, h.table]
+  const [x, table] = bf16 ? [take(rows * width * 2), take(vocabulary * width * 2)] : [hidden, weights]
   const steps: Array<Step> = bf16
-    ? [roundToBf16(h.x, x, rows * width), roundToBf16(h.table, table, vocabulary * width)]
+    ? [roundToBf16(hidden, x, rows * width), roundToBf16(weights, table, vocabulary * width)]
     : []
   const bytes = bf16 ? 2 : 4
   for (let from = 0; from < rows; from += chunk) {
@@ -67,10 +65,10 @@ const head = (
     steps.push(
       kernel("lmhead.cu", "headRows", count + 1, 512, [
         logits,
-        offset(h.targets, from * 4),
+        offset(at(buffers.targets), from * 4),
         i32(count),
         i32(vocabulary),
-        f32(inverseTemperature),
+        f32(reals.inverseTemperature),
         ofRows(h.logProbability),
         ofRows(h.entropy),
         ofRows(h.logSumExp),
@@ -96,60 +94,35 @@ const head = (
   return steps
 }
 
-export const lmHead = ({ buffers, integers, reals }: Launch<"lmHead">, lowering: Lowering): ReadonlyArray<Step> =>
-  head(
-    {
-      x: at(buffers.x),
-      table: at(buffers.table),
-      targets: at(buffers.targets),
-      logProbability: at(buffers.logProbability),
-      entropy: optional(buffers.entropy),
-      logSumExp: at(buffers.logSumExp)
-    },
-    integers,
-    reals.inverseTemperature,
-    lowering
-  )
+export const lmHead = (launch: Launch<"lmHead">, lowering: Lowering): ReadonlyArray<Step> => {
+  const { entropy, logProbability, logSumExp } = launch.buffers
+  const head = { logProbability: at(logProbability), entropy: optional(entropy), logSumExp: at(logSumExp) }
+  return lower(launch, head, lowering)
+}
 
-export const lmHeadGradient = (
-  { buffers, integers, reals }: Launch<"lmHeadGradient">,
-  lowering: Lowering
-): ReadonlyArray<Step> =>
-  head(
-    {
-      x: at(buffers.x),
-      table: at(buffers.table),
-      targets: at(buffers.targets),
-      savedLogSumExp: at(buffers.logSumExp),
-      savedEntropy: optional(buffers.entropy),
-      dLogProbability: at(buffers.dLogProbability),
-      dEntropy: optional(buffers.dEntropy),
-      dx: at(buffers.dx),
-      dTable: optional(buffers.dTable)
-    },
-    integers,
-    reals.inverseTemperature,
-    lowering
-  )
+export const lmHeadGradient = (launch: Launch<"lmHeadGradient">, lowering: Lowering): ReadonlyArray<Step> => {
+  const { dEntropy, dLogProbability, dTable, dx, entropy, logSumExp } = launch.buffers
+  const head = {
+    savedLogSumExp: at(logSumExp),
+    savedEntropy: optional(entropy),
+    dLogProbability: at(dLogProbability),
+    dEntropy: optional(dEntropy),
+    dx: at(dx),
+    dTable: optional(dTable)
+  }
+  return lower(launch, head, lowering)
+}
 
-export const lmHeadLoss = (
-  { buffers, integers, reals }: Launch<"lmHeadLoss">,
-  lowering: Lowering
-): ReadonlyArray<Step> =>
-  head(
-    {
-      x: at(buffers.x),
-      table: at(buffers.table),
-      targets: at(buffers.targets),
-      logProbability: at(buffers.logProbability),
-      dLogProbability: at(buffers.dLogProbability),
-      dx: at(buffers.dx),
-      dTable: optional(buffers.dTable)
-    },
-    integers,
-    reals.inverseTemperature,
-    lowering
-  )
+export const lmHeadLoss = (launch: Launch<"lmHeadLoss">, lowering: Lowering): ReadonlyArray<Step> => {
+  const { dLogProbability, dTable, dx, logProbability } = launch.buffers
+  const head = {
+    logProbability: at(logProbability),
+    dLogProbability: at(dLogProbability),
+    dx: at(dx),
+    dTable: optional(dTable)
+  }
+  return lower(launch, head, lowering)
+}
 
 export const sample = (
   { buffers, integers, reals }: Launch<"sample">,
