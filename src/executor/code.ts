@@ -39,7 +39,7 @@ const Stamped = Schema.Array(Schema.Tuple([Schema.String, Schema.String]))
 
 /** What was found, for as long as these files are what they were: modules that were loaded, and what says which packages there are. */
 const Found = Schema.Struct({
-  /** Counts up when more reads are found in the same code. */
+  /** Counts up when more is found in the same code. */
   rules: Schema.Literal(2),
   files: Stamped,
   locks: Stamped,

@@ -7,6 +7,7 @@ import { isBuiltin } from "node:module"
 import * as Schema from "effect/Schema"
 import { digestOf } from "../operator/digest.ts"
 import type { Declaration, Foreign, ModuleCode, Reference } from "./codeModule.ts"
+import type { Named, Touch } from "./codeTouch.ts"
 import { globalRead, importedRead, isAllowed, type Read, type ReadKind } from "./undeclared.ts"
 
 /** One declaration that counts. `module` is for people to read: it is no part of the digest. */
@@ -57,7 +58,15 @@ export interface Root {
   readonly declaration?: number
 }
 
-type Target = { readonly path: string; readonly index: number } | string
+/** A declaration of the project, or what a module of a package exports. */
+type Target = Place | (PackageUse & { readonly name: string })
+
+interface Place {
+  readonly path: string
+  readonly index: number
+}
+
+const idOf = ({ index, path }: Place) => `${index} ${path}`
 
 /**
  * Follows references from the roots. Declarations are numbered in the order in which they are found, so the digest depends on what is declared
@@ -79,8 +88,11 @@ export const codeClosure = (
   }
 
   const numberOf = (target: Target): number | string => {
-    if (typeof target === "string") return target
-    const id = `${target.index} ${target.path}`
+    if ("specifier" in target) {
+      use(target.importer, target.specifier)
+      return `${target.specifier}#${target.name}`
+    }
+    const id = idOf(target)
     const known = numbers.get(id)
     if (known !== undefined) return known
     numbers.set(id, found.length)
@@ -136,10 +148,7 @@ export const codeClosure = (
     seen: Set<string>
   ): ReadonlyArray<Target> => {
     const target = modules.get(path)?.resolved.get(specifier)
-    if (target === undefined) {
-      use(path, specifier)
-      return [`${specifier}#${name === "*" ? (member ?? "*") : name}`]
-    }
+    if (target === undefined) return [{ importer: path, specifier, name: name === "*" ? (member ?? "*") : name }]
     if (name !== "*") return exported(target, name, seen)
     return member === undefined ? all(target) : exported(target, member, seen)
   }
@@ -156,9 +165,7 @@ export const codeClosure = (
     if (direct !== undefined) return foreign(path, direct, undefined, seen)
     return stars.flatMap((specifier) => {
       const target = module.resolved.get(specifier)
-      if (target !== undefined) return exported(target, name, seen)
-      use(path, specifier)
-      return [`${specifier}#${name}`]
+      return target === undefined ? [{ importer: path, specifier, name }] : exported(target, name, seen)
     })
   }
 
@@ -184,8 +191,7 @@ export const codeClosure = (
     if (direct !== undefined || member === "()" || member === "=") return direct
     // What a module of the project exports again.
     for (const target of binding(path, name, member, new Set())) {
-      const [specifier, exported] = typeof target === "string" ? target.split("#") : []
-      const kind = exported === undefined ? undefined : importedRead(specifier!, exported, member)
+      const kind = "specifier" in target ? importedRead(target.specifier, target.name, member) : undefined
       if (kind !== undefined) return kind
     }
     return undefined
@@ -208,6 +214,48 @@ export const codeClosure = (
     }
   }
 
+  /** The declarations of the project that a name is. */
+  const places = (path: string, { member, name }: Named): ReadonlyArray<Place> =>
+    binding(path, name, member, new Set()).filter((each): each is Place => "path" in each)
+
+  const touchesOf = ({ index, path }: Place): ReadonlyArray<Touch> => {
+    const module = modules.get(path)
+    return module === undefined || module.trusted ? [] : (module.code?.declarations[index]?.touches ?? [])
+  }
+
+  const isNamespace = (path: string, { name }: Named) => modules.get(path)?.code?.imports.get(name)?.name === "*"
+
+  /** Whether a function changes something that it may have been given. */
+  const changesGiven = (place: Place): boolean =>
+    touchesOf(place).some(
+      (touch) => touch.how === "changed" && binding(place.path, touch.name, touch.member, new Set()).length === 0
+    )
+
+  /** Whether a declaration changes, as its module is loaded or, `called`, when it is called, one that was found. */
+  const changesFound = (place: Place, called: boolean, seen: Set<string>): boolean => {
+    if (seen.has(idOf(place))) return false
+    seen.add(idOf(place))
+    return touchesOf(place).some((touch) => {
+      if (touch.later && !called) return false
+      if (touch.how === "called") return places(place.path, touch).some((each) => changesFound(each, true, seen))
+      if (touch.how === "argument" && !places(place.path, touch.to!).some(changesGiven)) return false
+      // Of a namespace a member is called, and nothing is changed.
+      if (touch.member === undefined && isNamespace(place.path, touch)) return false
+      return places(place.path, touch).some((each) => numbers.has(idOf(each)))
+    })
+  }
+
+  /** Finds the declarations that nothing refers to, and that change what was found. */
+  const findChanges = () => {
+    for (const path of loaded) {
+      if (apart.has(path)) continue
+      for (const [index, { kind }] of (modules.get(path)?.code?.declarations ?? []).entries()) {
+        const place = { path, index }
+        if (kind !== "statement" && !numbers.has(idOf(place)) && changesFound(place, false, new Set())) numberOf(place)
+      }
+    }
+  }
+
   const starts = roots.flatMap(({ declaration, exported: name, path }): ReadonlyArray<Target> => {
     if (name !== undefined) return exported(path, name, new Set())
     if (declaration !== undefined) return [{ path, index: declaration }]
@@ -215,7 +263,9 @@ export const codeClosure = (
   })
   const graph: Array<Schema.Json> = [starts.map(numberOf)]
   const declarations: Array<(typeof CodeDeclaration)["Type"]> = []
-  for (let i = 0; i < found.length; i++) {
+  for (let i = 0; ; i++) {
+    if (i === found.length) findChanges()
+    if (i === found.length) break
     const { index, path } = found[i]!
     const module = modules.get(path)!
     const effects = load(path)

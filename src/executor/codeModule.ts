@@ -5,6 +5,10 @@
  */
 import * as acorn from "acorn"
 import { sha256 } from "../store/digest.ts"
+import { bindingNames, GLOBAL, keyOf, literalText, memberOfGlobal, moduleOf } from "./codeSyntax.ts"
+import { type Touch, touchesOf } from "./codeTouch.ts"
+
+const IMPORT = "import"
 
 /**
  * A name used in a declaration; `member` where only that member of it is used (`Table.of`), `()` where it is called or made without arguments,
@@ -29,6 +33,8 @@ export interface Declaration {
   readonly bound: ReadonlySet<string>
   /** What it imports with `import("...")`. */
   readonly imports: ReadonlyArray<string>
+  /** What it changes and calls, where that may be of the module. */
+  readonly touches: ReadonlyArray<Touch>
 }
 
 /** A name of another module; `*` is all of them. */
@@ -88,7 +94,8 @@ export const parseModule = (code: string): ModuleCode => {
       start: node.start,
       end: node.end,
       digest: sha256(prefix + textOf(node, apart)),
-      ...usesOf(node, apart)
+      ...usesOf(node, apart),
+      touches: touchesOf(node)
     })
   }
 
@@ -197,25 +204,6 @@ const firstFrom = (tokens: ReadonlyArray<acorn.Token>, start: number): number =>
     else high = middle
   }
   return low
-}
-
-const bindingNames = (pattern: acorn.Pattern): ReadonlyArray<string> => {
-  switch (pattern.type) {
-    case "Identifier":
-      return [pattern.name]
-    case "ObjectPattern":
-      return pattern.properties.flatMap((each) =>
-        bindingNames(each.type === "RestElement" ? each.argument : each.value)
-      )
-    case "ArrayPattern":
-      return pattern.elements.flatMap((each) => (each === null ? [] : bindingNames(each)))
-    case "AssignmentPattern":
-      return bindingNames(pattern.left)
-    case "RestElement":
-      return bindingNames(pattern.argument)
-    default:
-      return []
-  }
 }
 
 /** All names in a node that may be bindings of the module. A local of the same name counts too: that can only cost a rerun. */
@@ -339,43 +327,4 @@ const usesOf = (
   }
   visit(root)
   return { references: [...found.values()], bound, imports: [...imports] }
-}
-
-const IMPORT = "import"
-const GLOBAL = "globalThis"
-
-/** The name of a property or member, unless it is computed. */
-const keyOf = (node: acorn.Property | acorn.AssignmentProperty | acorn.MemberExpression): string | undefined => {
-  const key = node.type === "Property" ? node.key : node.property
-  return node.computed || key.type === "Literal" ? literalText(key) : key.type === "Identifier" ? key.name : undefined
-}
-
-/** The module that an expression is: `await import("a")`, `require("a")`. */
-const moduleOf = (node: acorn.Node): string | undefined => {
-  const expression = node as acorn.Expression
-  if (expression.type === "AwaitExpression") return moduleOf(expression.argument)
-  if (expression.type === "ImportExpression") return literalText(expression.source)
-  const required =
-    expression.type === "CallExpression" &&
-    expression.callee.type === "Identifier" &&
-    expression.callee.name === "require"
-  return required && expression.arguments[0] ? literalText(expression.arguments[0]) : undefined
-}
-
-/** The member of the global object that an expression is: `Date` of `globalThis.Date`, `Date.now` of `globalThis.Date.now`. */
-const memberOfGlobal = (node: acorn.Node): string | undefined => {
-  const { object, type } = node as acorn.MemberExpression
-  const member = type === "MemberExpression" ? keyOf(node as acorn.MemberExpression) : undefined
-  if (member === undefined) return undefined
-  if (object.type === "Identifier") return object.name === GLOBAL ? member : undefined
-  const outer = memberOfGlobal(object)
-  return outer === undefined || outer.includes(".") ? outer : `${outer}.${member}`
-}
-
-const literalText = (node: acorn.Node): string | undefined => {
-  const { expressions, quasis, value } = node as Partial<Pick<acorn.TemplateLiteral, "expressions" | "quasis">> & {
-    readonly value?: unknown
-  }
-  if (typeof value === "string") return value
-  return expressions?.length === 0 ? (quasis?.[0]?.value.cooked ?? undefined) : undefined
 }

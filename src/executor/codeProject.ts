@@ -59,6 +59,8 @@ export const readProject = (
         write: false,
         metafile: true,
         logLevel: "silent",
+        // As Node loads them: what is imported is loaded, though only types of it are used.
+        tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true } },
         plugins: [
           {
             name: "project",

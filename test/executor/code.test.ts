@@ -143,6 +143,47 @@ describe("the closure of an export", () => {
     assert.notStrictEqual(digestOf(two), digestOf({ ...base, lib: `${base.lib}\nsecond(); first()` }))
   })
 
+  it("counts what changes something that it reaches, though nothing refers to that", () => {
+    const main = `import { look } from "./lib"; import "./more"; export const op = () => look("a")`
+    const table =
+      "export const table = new Map(); export const look = (k) => table.get(k); class A { m() { return 1 } }"
+    const fills = "const fill = (to, n) => { to.set(n) }; const add = (n) => { table.set(n); return n }"
+    const lib = (more: string) => ({ main, lib: `${table}; ${fills}; ${more}`, more: "" })
+    const inMore = (code: string) => ({ ...lib(""), more: `import { table } from "./lib"; ${code}` })
+    const changing = [
+      'const one = table.set("a", 1)',
+      'export const one = add("a", 1)',
+      "const one = fill(table, 1)",
+      "const one = [1].forEach((n) => table.set(n))",
+      "const one = (() => table.set(1))()",
+      "const one = Object.assign(table, { a: 1 })",
+      "const one = (table.a = 1)",
+      "const one = table.get(1).push(2)",
+      "class B { static { table.set(1) } }",
+      "export default add(1)"
+    ]
+    for (const code of changing) {
+      const more = code.includes("add") || code.includes("fill") ? [lib] : [lib, inMore]
+      for (const at of more) {
+        assert.notStrictEqual(digestOf(at(code)), digestOf(at(code.replace("1", "7"))), code)
+        assert.notStrictEqual(digestOf(at(code)), digestOf(at("")), code)
+      }
+    }
+    const apart = [
+      "const one = make(table, 1)",
+      "const one = [table, 1].map((each) => each)",
+      "const one = table.get(1).slice(1)",
+      "export const one = () => table.set(1)",
+      "class B { m() { table.set(1) } }",
+      "const other = new Map(); const one = other.set(1)"
+    ]
+    for (const code of apart) {
+      for (const at of [lib, inMore]) assert.strictEqual(digestOf(at(code)), digestOf(at("")), code)
+    }
+    const method = (n: number) => lib(`const one = (look.also = ${n}); const two = (A.prototype.m = () => ${n})`)
+    assert.notStrictEqual(digestOf(method(1)), digestOf(method(2)))
+  })
+
   it("does not depend on names of files, but on which of two equal names is meant", () => {
     const { lib, ...rest } = base
     assert.strictEqual(digestOf({ ...rest, moved: lib, main: base.main.replace("./lib", "./moved") }), digestOf(base))

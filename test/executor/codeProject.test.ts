@@ -88,6 +88,16 @@ describe("the modules of a project", () => {
     assert.strictEqual((await digest()).digest, before)
   })
 
+  it("are loaded where only types of what they export are used, as Node does", async () => {
+    write("row.ts", `export const Row = { a: 1 }\nglobalThis.rows = 1`)
+    write("op.ts", `import { Row } from "./row.ts"\nexport const op = (row: typeof Row) => row.a`)
+    const before = (await digest()).digest
+    write("row.ts", `export const Row = { a: 2 }\nglobalThis.rows = 1`)
+    assert.strictEqual((await digest()).digest, before)
+    write("row.ts", `export const Row = { a: 1 }\nglobalThis.rows = 2`)
+    assert.notStrictEqual((await digest()).digest, before)
+  })
+
   it("that do not parse, or are not there, are named", async () => {
     write("inner.ts", "export const inner = (")
     const broken = await Effect.runPromise(Effect.flip(readProject([path.join(root, "op.ts")])))
