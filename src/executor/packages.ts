@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import { digestOf } from "../operator/digest.ts"
 import type { PackageUse } from "./codeClosure.ts"
 
-/** A package: `integrity` is the lock file's digest of it, empty where there is no lock file and `version` must do. */
+/** A package: `integrity` is the lock file's digest of it, or the commit it is of; empty where `version` must do, as no lock file of npm has it. */
 export const Package = Schema.Struct({ name: Schema.String, version: Schema.String, integrity: Schema.String })
 export type Package = typeof Package.Type
 
@@ -27,6 +27,7 @@ export interface Installed {
 const Entry = Schema.Struct({
   version: Schema.optionalKey(Schema.String),
   integrity: Schema.optionalKey(Schema.String),
+  resolved: Schema.optionalKey(Schema.String),
   dependencies: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
   optionalDependencies: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
   peerDependencies: Schema.optionalKey(Schema.Record(Schema.String, Schema.String))
@@ -55,7 +56,7 @@ const above = (folder: string): ReadonlyArray<string> => {
 }
 
 /**
- * The packages that code uses and, where there is a lock file, all that they depend on. The major version of Node is among them: it decides
+ * The packages that code uses and all that they depend on, by npm's lock file or, where that has none of them, as they are installed. The major version of Node is among them: it decides
  * what letters and numbers are in regular expressions.
  */
 export const installedPackages = (uses: ReadonlyArray<PackageUse>): Installed => {
@@ -80,9 +81,8 @@ export const installedPackages = (uses: ReadonlyArray<PackageUse>): Installed =>
     if (entry === undefined || seen.has(`${lock.root} ${location}`)) return
     seen.add(`${lock.root} ${location}`)
     const name = location.slice(location.lastIndexOf("node_modules/") + 13)
-    note({ name, version: entry.version ?? "", integrity: entry.integrity ?? "" })
-    const needed = { ...entry.dependencies, ...entry.optionalDependencies, ...entry.peerDependencies }
-    for (const dependency of Object.keys(needed)) {
+    note({ name, version: entry.version ?? "", integrity: entry.integrity ?? commitOf(entry) })
+    for (const dependency of neededBy(entry)) {
       for (let at = location; ; at = at.slice(0, Math.max(0, at.lastIndexOf("/node_modules/")))) {
         const candidate = `${at === "" ? "" : `${at}/`}node_modules/${dependency}`
         if (candidate in lock.entries) {
@@ -95,13 +95,14 @@ export const installedPackages = (uses: ReadonlyArray<PackageUse>): Installed =>
   }
 
   const folders = new Set<string>()
+  const add = (folder: string | undefined) => {
+    if (folder !== undefined) folders.add(folder)
+  }
   for (const { importer, specifier } of uses) {
     const name = nameOf(specifier)
-    const folder = above(path.dirname(importer))
-      .map((each) => path.join(each, "node_modules", name))
-      .find((each) => existsSync(path.join(each, "package.json")))
+    const folder = folderOf(name, path.dirname(importer))
     if (folder === undefined) note({ name, version: "", integrity: "" })
-    else folders.add(realpathSync(folder))
+    add(folder)
   }
   for (const folder of folders) {
     const locked = above(path.dirname(folder))
@@ -113,9 +114,10 @@ export const installedPackages = (uses: ReadonlyArray<PackageUse>): Installed =>
       continue
     }
     const file = path.join(folder, "package.json")
-    const { name, version } = readJson(file) as { readonly name?: string; readonly version?: string }
+    const content = readJson(file) as { readonly name?: string; readonly version?: string }
     files.add(file)
-    note({ name: name ?? path.basename(folder), version: version ?? "", integrity: "" })
+    note({ name: content.name ?? path.basename(folder), version: content.version ?? "", integrity: "" })
+    for (const each of neededBy(Option.getOrElse(decodeEntry(content), () => ({})))) add(folderOf(each, folder))
   }
   const packages = [...found.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, each]) => each)
   return {
@@ -123,6 +125,21 @@ export const installedPackages = (uses: ReadonlyArray<PackageUse>): Installed =>
     files: [...files]
   }
 }
+
+const neededBy = (entry: typeof Entry.Type): ReadonlyArray<string> =>
+  Object.keys({ ...entry.dependencies, ...entry.optionalDependencies, ...entry.peerDependencies })
+
+/** Where Node finds a package from a folder, links followed. */
+const folderOf = (name: string, from: string): string | undefined => {
+  const folder = above(from)
+    .map((each) => path.join(each, "node_modules", name))
+    .find((each) => existsSync(path.join(each, "package.json")))
+  return folder === undefined ? undefined : realpathSync(folder)
+}
+
+/** The commit of a package that is of a repository: such ones have no digest. */
+const commitOf = ({ resolved = "" }: typeof Entry.Type): string =>
+  resolved.startsWith("git") ? resolved.slice(resolved.indexOf("#") + 1) : ""
 
 const locationIn = ({ root }: Lock, folder: string): string => path.relative(root, folder).split(path.sep).join("/")
 

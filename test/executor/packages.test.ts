@@ -95,4 +95,37 @@ describe("packages that code uses (row 6)", () => {
     assert.include(await named(), "used@1.0.0 sha512-installed")
     assert.deepStrictEqual((await found()).files.includes(path.join(root, "node_modules/.package-lock.json")), true)
   })
+
+  it("are followed to all that they depend on where another program than npm installed them", async () => {
+    const inStore = (name: string, version: string, dependencies: object = {}) => {
+      const folder = `node_modules/.pnpm/${name}@1/node_modules/${name}`
+      write(`${folder}/package.json`, { name, version, type: "module", exports: "./index.js", dependencies })
+      write(`${folder}/index.js`, "export const f = 1")
+      return path.join(root, folder)
+    }
+    fs.rmSync(path.join(root, "node_modules/used"), { recursive: true })
+    fs.symlinkSync(inStore("used", "1.0.0", { below: "^1", absent: "*" }), path.join(root, "node_modules/used"))
+    fs.symlinkSync(
+      inStore("below", "1.2.0", { used: "^1" }),
+      path.join(root, "node_modules/.pnpm/used@1/node_modules/below")
+    )
+    assert.includeMembers([...(await named())], ["used@1.0.0", "below@1.2.0"])
+    const before = (await found()).set.digest
+    inStore("below", "1.3.0", { used: "^1" })
+    assert.notStrictEqual((await found()).set.digest, before)
+    install("below", "9.0.0")
+    assert.includeMembers([...(await named())], ["below@1.3.0"])
+  })
+
+  it("count by their commit where they are of a repository", async () => {
+    const at = (commit: string) => {
+      const resolved = `git+ssh://git@example.org/used.git#${commit}`
+      write("package-lock.json", lock({ "node_modules/used": { version: "1.0.0", resolved } }))
+    }
+    at("c0ffee")
+    assert.include(await named(), "used@1.0.0 c0ffee")
+    const before = (await found()).set.digest
+    at("decade")
+    assert.notStrictEqual((await found()).set.digest, before)
+  })
 })
