@@ -32,6 +32,10 @@ describe("learning rate", () => {
     assert.isBelow(wsd(89), 1)
     assert.closeTo(wsd(88 + 22 / 4), 0.2 + 0.8 * 0.5, 1e-12)
     assert.closeTo(wsd(110), 0.2, 1e-12)
+    // A warm-up that reaches into the last fifth takes its place.
+    const late = { shape: "wsd", rate: 1, steps: 110, warmup: 98, final: 0.2 } as const
+    assert.strictEqual(learningRate(late, 98), 1)
+    assert.closeTo(learningRate(late, 98 + 12 / 4), 0.2 + 0.8 * 0.5, 1e-12)
   })
 
   it("goes on at its end where there are more updates than it was made for", () => {
