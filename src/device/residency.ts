@@ -29,7 +29,7 @@ export const Residency = Context.Reference<{
  * Bytes that may lie unused: all of a GPU, as what is there is freed when the memory is wanted; a quarter of a memory that others use too, or 1 GB where it
  * is not known.
  */
-export const idleBytes = ({ kind, memory }: DeviceShape): number =>
+const idleBytes = ({ kind, memory }: DeviceShape): number =>
   kind === "cuda" ? Number.POSITIVE_INFINITY : memory === undefined ? 1e9 : memory / 4
 
 const make = (most: (device: DeviceShape) => number) => {

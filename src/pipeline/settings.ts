@@ -18,7 +18,7 @@ export const decodeStrictly = <A>(schema: ParamsSchema<A>, json: unknown): Effec
   Schema.decodeUnknownEffect(schema)(json, { onExcessProperty: "error", errors: "all" })
 
 /** Decoded parameters as JSON: what is equal decoded is equal here, whatever was left out. */
-export const paramsToJson = <A>(schema: ParamsSchema<A>, params: A): Schema.Json =>
+const paramsToJson = <A>(schema: ParamsSchema<A>, params: A): Schema.Json =>
   Schema.encodeUnknownSync(jsonCodec(schema))(params)
 
 /** The decoded parameters that `paramsToJson` wrote. */
@@ -173,7 +173,7 @@ const objectsOf = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.Objects> => {
 }
 
 /** Every dotted path of a schema's parameters, groups left out; a recursive schema is followed to depth 8. */
-export const knownPaths = (ast: SchemaAST.AST, prefix = "", depth = 0): ReadonlyArray<string> => {
+const knownPaths = (ast: SchemaAST.AST, prefix = "", depth = 0): ReadonlyArray<string> => {
   const found = new Set<string>()
   for (const objects of objectsOf(ast)) {
     for (const { name, type } of objects.propertySignatures) {

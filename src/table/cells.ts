@@ -109,7 +109,7 @@ export const gather = (column: Column, spans: ReadonlyArray<Span>): Cells => {
 }
 
 /** How row `i` of some cells shows in a row. Typed lists are views on the cells. */
-export const reader = (column: Column, cells: Cells): ((row: number) => unknown) => {
+const reader = (column: Column, cells: Cells): ((row: number) => unknown) => {
   const { valid } = cells
   const present = presentReader(column, cells)
   if (valid === undefined) return present

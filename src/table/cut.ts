@@ -23,7 +23,7 @@ export interface Cutter {
 }
 
 /** Half a batch's mean weight, in bytes. */
-export const WINDOW = 256 * 1024
+const WINDOW = 256 * 1024
 
 const FORCED = 16
 

@@ -2,7 +2,7 @@
 import type { AnyLaunch } from "../../src/device/kernel.ts"
 
 export const count = 1000
-export const table = { memory: 0, offset: 0 }
+const table = { memory: 0, offset: 0 }
 const sum = { memory: 1, offset: 0 }
 
 /** Bytes of memories 0 to 2. */

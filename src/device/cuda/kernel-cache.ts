@@ -27,7 +27,7 @@ export const kernelSources = (folder = kernelFolder()): ReadonlyMap<string, Kern
 }
 
 /** Equal only if the compiled code is: of the source, its headers, the options and the compiler. */
-export const sourceDigest = (source: KernelSource, target: Target, version: string): string =>
+const sourceDigest = (source: KernelSource, target: Target, version: string): string =>
   digest([
     "ptmflow kernels 1",
     source.file,

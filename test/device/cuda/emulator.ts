@@ -19,7 +19,7 @@ export const kernelFiles: ReadonlyArray<string> = readdirSync(folder).filter((na
 const options = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-ffp-contract=off", "-fno-strict-aliasing"]
 
 /** Entries of a kernel file (its path from the folder of the kernels). */
-export const entriesOf = (file: string): ReadonlyArray<string> =>
+const entriesOf = (file: string): ReadonlyArray<string> =>
   [...readFileSync(join(folder, file), "utf8").matchAll(/^KERNEL\(\w+\)\s+(\w+)\(/gm)].map((match) => match[1]!)
 
 /** The library of a kernel file, built if it is not there. */
