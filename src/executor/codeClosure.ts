@@ -106,7 +106,8 @@ export const codeClosure = (
     loaded.add(path)
     const module = modules.get(path)
     if (module === undefined) return []
-    if (module.code === undefined) return [numberOf({ path, index: -1 })]
+    // JSON does nothing: it counts where it is used.
+    if (module.code === undefined) return path.endsWith(".json") ? [] : [numberOf({ path, index: -1 })]
     const { declarations, exports, imports, specifiers, stars } = module.code
     const named = new Set(stars)
     for (const each of [...imports.values(), ...exports.values()])

@@ -98,6 +98,19 @@ describe("the modules of a project", () => {
     assert.notStrictEqual((await digest()).digest, before)
   })
 
+  it("that are JSON count for those who use them", async () => {
+    const before = (await digest()).digest
+    write("data.json", `{ "a": 2 }`)
+    assert.notStrictEqual((await digest()).digest, before)
+    write(
+      "op.ts",
+      `import data from "./data.json" with { type: "json" }\nexport const other = data\nexport const op = 1`
+    )
+    const apart = (await digest()).digest
+    write("data.json", `{ "a": 3 }`)
+    assert.strictEqual((await digest()).digest, apart)
+  })
+
   it("that do not parse, or are not there, are named", async () => {
     write("inner.ts", "export const inner = (")
     const broken = await Effect.runPromise(Effect.flip(readProject([path.join(root, "op.ts")])))
