@@ -298,18 +298,21 @@ describe("PPO loss", () => {
     close([...first.dLogProbability, ...second.dLogProbability], [...plain.dLogProbability], 1e-12)
   })
 
-  it("before any step: ratio 1, nothing clipped, KL 0", () => {
-    const statistics = { logProbability: [-1, -2], entropy: [1, 1], value: [0.5, 0.5] }
-    const targets = { mask: [1, 1], logProbability: [-1, -2], value: [0.5, 0.5], advantage: [1, -1], return: [1, 0] }
-    const { metrics } = ppoLoss(statistics, targets, {
-      clip: 0.2,
-      valueClip: 0.2,
-      valueCoefficient: 0.1,
-      entropyCoefficient: 0
-    })
-    assert.strictEqual(metrics.ratioMax, 1)
-    assert.strictEqual(metrics.clipFraction, 0)
-    assert.strictEqual(metrics.approximateKl, 0)
+  it("before any step the ratio is 1, nothing is clipped and the KL is 0; later they are those of the ratios", () => {
+    const metricsOf = (logProbability: ReadonlyArray<number>) => {
+      const statistics = { logProbability, entropy: [1, 1], value: [0.5, 0.5] }
+      const targets = { mask: [1, 1], logProbability: [-1, -2], value: [0.5, 0.5], advantage: [-1, 1], return: [1, 0] }
+      const settings = { clip: 0.2, valueClip: 0.2, valueCoefficient: 0.1, entropyCoefficient: 0 }
+      const { approximateKl, clipFraction, ratio, ratioDeviation, ratioMax } = ppoLoss(
+        statistics,
+        targets,
+        settings
+      ).metrics
+      return [ratio, ratioMax, ratioDeviation, clipFraction, approximateKl]
+    }
+    assert.deepStrictEqual(metricsOf([-1, -2]), [1, 1, 0, 0, 0])
+    const [less, more] = [Math.exp(-0.5), Math.exp(0.1)]
+    close(metricsOf([-1.5, -1.9]), [(less + more) / 2, more, 0.5, 0.5, 0.065], 1e-12)
   })
 })
 
@@ -363,6 +366,7 @@ describe("losses of groups", () => {
       differences((x) => loss(x).loss, start),
       1e-8
     )
+    assert.closeTo(loss(start).metrics.ratioDeviation, 0.5, 1e-12)
   })
 
   it("RLOO's loss has the gradient of finite differences; its ratio is that of whole answers", () => {
@@ -379,6 +383,7 @@ describe("losses of groups", () => {
       differences((x) => loss(x).loss, start),
       1e-8
     )
+    assert.closeTo(loss(start).metrics.ratioDeviation, 0.1, 1e-12)
     assert.closeTo(loss(start).loss, (-1.5 * Math.exp(0.05) + 0.5 * Math.exp(-0.15)) / 4, 1e-12)
   })
 
