@@ -62,11 +62,15 @@ export const toPageError = (error: unknown): PageError => {
   })
 }
 
-/** An answer, which is JSON as it is (see answers.ts), or the refusal that an error is. */
+/** An answer, which is JSON as it is (see answers.ts) or the bytes of it, or the refusal that an error is. */
 export const answer = <E, R>(
   effect: Effect.Effect<object, E, R>
 ): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R> =>
   effect.pipe(
-    Effect.map((body) => HttpServerResponse.jsonUnsafe(body)),
+    Effect.map((body) =>
+      body instanceof Uint8Array
+        ? HttpServerResponse.uint8Array(body, { contentType: "application/json" })
+        : HttpServerResponse.jsonUnsafe(body)
+    ),
     Effect.catch((error) => Effect.succeed(refuse(toPageError(error))))
   )

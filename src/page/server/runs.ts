@@ -8,10 +8,10 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { runGraph, runStatus, type StageOutcome } from "../../lineage/ledger.ts"
 import { paramsOf, placeOf, type RunRecord } from "../../lineage/record.ts"
 import { type RecordedRun, recordUpTo, runNames, runRecords } from "../../lineage/records.ts"
 import { type LogEntry, readLog } from "../../lineage/run-log.ts"
+import { runGraph, runResults, runStatus, type StageOutcome } from "../../lineage/run-status.ts"
 import { isAlive } from "../../store/holder.ts"
 import { Store } from "../../store/store.ts"
 import {
@@ -27,6 +27,7 @@ import {
 import { advance, collect, type Growing, pending, seriesId } from "../progress.ts"
 import { artifactView } from "./artifact.ts"
 import { missing } from "./refusal.ts"
+import { runText } from "./run-text.ts"
 
 const summaryOf = (run: RunRecord): RunSummary => ({
   run: run.run,
@@ -119,10 +120,10 @@ const settle = (logged: ReadonlyMap<string, StageView>, outcomes: ReadonlyArray<
   return stages
 }
 
-/** The stages of a run, or one of them. Of a run that succeeded the records have them all, and its log is not looked at unless a stage is asked for. */
-const stagesOf = Effect.fnUntraced(function* (record: RecordedRun, log: Told | undefined, stage?: string) {
+/** The stages of a run, or one of them. */
+const stagesOf = Effect.fnUntraced(function* (record: RecordedRun, log: Told, stage?: string) {
   const outcomes = yield* runGraph(record, stage)
-  const stages = [...settle(log?.stages ?? new Map(), outcomes).values()]
+  const stages = [...settle(log.stages, outcomes).values()]
   return summaryOf(record).state === "running"
     ? stages
     : stages.map(
@@ -132,25 +133,28 @@ const stagesOf = Effect.fnUntraced(function* (record: RecordedRun, log: Told | u
 })
 
 /** Runs that succeeded, as they were answered last: by where their records are, which with all before them never change. */
-const answered = new WeakMap<Store["Service"], Map<number, Run>>()
+const answered = new WeakMap<Store["Service"], Map<number, Uint8Array>>()
 const ANSWERED = 8
 
-/** A run with all its stages. */
+/** A run with all its stages. Of one that succeeded the records have them all, and its log is not looked at. */
 export const run = Effect.fnUntraced(function* (name: string) {
   const store = yield* Store
   const record = yield* recordOf(name)
-  const known = answered.get(store) ?? new Map<number, Run>()
+  if (record.status !== "succeeded") {
+    const log = yield* told(record)
+    const detail = yield* stagesOf(record, log)
+    const view: Run = { ...summaryOf(record), detail, outputs: record.outputs, next: log.next }
+    return view
+  }
+  const known = answered.get(store) ?? new Map<number, Uint8Array>()
   answered.set(store, known)
   const before = known.get(record.position)
   if (before !== undefined) return before
-  const log = record.status === "succeeded" ? undefined : yield* told(record)
-  const detail = yield* stagesOf(record, log)
-  const view: Run = { ...summaryOf(record), detail, outputs: record.outputs, next: log?.next ?? 0 }
-  if (record.status === "succeeded") {
-    if (known.size >= ANSWERED) known.delete(known.keys().next().value!)
-    known.set(record.position, view)
-  }
-  return view
+  const view = { ...summaryOf(record), outputs: record.outputs, next: 0 }
+  const bytes = Buffer.from(runText(view, yield* runResults(record)))
+  if (known.size >= ANSWERED) known.delete(known.keys().next().value!)
+  known.set(record.position, bytes)
+  return bytes
 })
 
 /** One stage of a run, with why it ran, its parameters, and what it gave. */

@@ -34,6 +34,7 @@ import {
   type TablePage
 } from "../answers.ts"
 import { assets } from "./assets.ts"
+import type { Filter } from "./filter.ts"
 import { guard, isLoopback, newToken } from "./guard.ts"
 import { diff, lineage } from "./lineage.ts"
 import { noPlanning, type Planner, type Planning, planEvents, planning } from "./plan.ts"
@@ -42,7 +43,7 @@ import { answer, missing, PageError, refuse, toPageError, wrong } from "./refusa
 import { rollouts } from "./rollouts.ts"
 import { curves, events, run, runArtifacts, runs, stageDetail } from "./runs.ts"
 import { seen } from "./seen.ts"
-import { type Filter, tablePage } from "./table.ts"
+import { tablePage } from "./table.ts"
 
 /** Where a server listens, and what opens the page. */
 export interface Serving {
@@ -123,7 +124,7 @@ const routes = (store: Store["Service"], device: Effect.Effect<Device["Service"]
   )
   return [
     get<Runs>("/api/runs", (_, query) => Effect.flatMap(page(query, 50, 500), ([from, limit]) => runs(from, limit))),
-    get<Run>("/api/runs/:run", run),
+    get<Run | Uint8Array>("/api/runs/:run", run),
     get<Curves>("/api/runs/:run/curves", curves),
     live,
     get<StageDetail>("/api/runs/:run/stage", (name, query) =>

@@ -4,24 +4,18 @@
  * @since 0.1.0
  */
 import type { RecordBatch } from "apache-arrow"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type { Json } from "effect/Schema"
 import { Store } from "../../store/store.ts"
 import * as Pages from "../../table/pages.ts"
 import type { ArtifactView, TablePage } from "../answers.ts"
 import { artifactView, findArtifact } from "./artifact.ts"
 import { cell } from "./cell.ts"
+import { type Filter, keepsOf } from "./filter.ts"
 import { PageError, wrong } from "./refusal.ts"
 
-/** Rows that are kept: those whose column has the text (in any case), or equals, is below or above the value. */
-export interface Filter {
-  readonly column: string
-  readonly operator: "contains" | "equals" | "below" | "above"
-  readonly value: string
-}
-
-/** Rows that are looked at for one page at most: a rare match is looked for page by page, and nobody waits long. */
-const MOST_SCANNED = 200_000
+/** Milliseconds that a filter looks for the rows of one page: a rare match in a large table is looked for page by page, and nobody waits long. */
+const LOOKS = 1_500
 
 /** An open table, until the scope closes. */
 export const openTable = Effect.fnUntraced(function* (reference: string) {
@@ -41,23 +35,6 @@ export const openTable = Effect.fnUntraced(function* (reference: string) {
   return { of, artifact, pages }
 })
 
-const text = (value: Json): string => (typeof value === "string" ? value : JSON.stringify(value))
-
-const matcher = ({ operator, value }: Filter): ((cell: Json) => boolean) => {
-  const wanted = value.toLowerCase()
-  const number = Number(value)
-  switch (operator) {
-    case "contains":
-      return (cell) => cell !== null && text(cell).toLowerCase().includes(wanted)
-    case "equals":
-      return (cell) => (typeof cell === "number" ? cell === number : text(cell).toLowerCase() === wanted)
-    case "below":
-      return (cell) => typeof cell === "number" && cell < number
-    case "above":
-      return (cell) => typeof cell === "number" && cell > number
-  }
-}
-
 /** Rows from number `offset` on, `limit` at most, of those that the filter keeps. */
 export const tablePage = Effect.fnUntraced(function* (
   reference: string,
@@ -75,28 +52,25 @@ export const tablePage = Effect.fnUntraced(function* (
   if (filter !== undefined && /below|above/.test(filter.operator) && !Number.isFinite(Number(filter.value || "x"))) {
     return yield* wrong("value", `${filter.value || "nothing"} is no number to compare with`)
   }
-  const keeps = filter === undefined ? undefined : matcher(filter)
+  const keepsIn = filter === undefined ? undefined : keepsOf(filter)
+  const began = yield* Clock.currentTimeMillis
   const total = pages.starts.at(-1)!
   const rows: Array<TablePage["rows"][number]> = []
   const cellsOf = (batch: RecordBatch, row: number) => names.map((_, i) => cell(batch.getChildAt(i)?.get(row)))
   let row = offset
   let read = 0
   for (let index = pages.starts.findLastIndex((start) => start <= offset); index < pages.starts.length - 1; index++) {
-    if (rows.length >= limit || row - offset >= MOST_SCANNED) break
+    if (rows.length >= limit || (keepsIn !== undefined && (yield* Clock.currentTimeMillis) - began >= LOOKS)) break
     const start = pages.starts[index]!
     const batch = yield* pages.batch(index)
     read++
-    const column = at < 0 ? undefined : batch.getChildAt(at)
-    for (; row < start + batch.numRows && rows.length < limit && row - offset < MOST_SCANNED; row++) {
-      // A filter looks at the whole of a cell, of which a page shows the beginning.
-      if (
-        keeps !== undefined &&
-        !keeps(cell(column?.get(row - start), Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY))
-      ) {
-        continue
+    const keeps = keepsIn === undefined ? () => true : keepsIn(batch.getChildAt(at))
+    const end = start + batch.numRows
+    if (keeps === undefined) row = end
+    else
+      for (; row < end && rows.length < limit; row++) {
+        if (keeps(row - start)) rows.push({ row, cells: cellsOf(batch, row - start) })
       }
-      rows.push({ row, cells: cellsOf(batch, row - start) })
-    }
     yield* Effect.yieldNow
   }
   const page: TablePage = {
