@@ -13,12 +13,12 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { RowRanges } from "../operator/row-ranges.ts"
 import type { Entry, Journal } from "../store/journal.ts"
-import type { Store } from "../store/store.ts"
-import { briefOf, type StageBrief, type StageNode } from "./records.ts"
+import { Store } from "../store/store.ts"
 import { CHUNK, chunkHas, chunksOf, rowsOfText } from "./row-text.ts"
+import { SHOWN, type Shown, shownIn, shownOf } from "./shown.ts"
 
 /** Stage keys by artifact digest, in the order of their records, and what stages are found by when a run has something to do. */
-export interface ArtifactIndex {
+export interface ArtifactIndex extends Shown {
   /** For each digest the stages that took the artifact with it. */
   readonly users: (digests: ReadonlyArray<string>) => ReadonlyArray<ReadonlyArray<string>>
   /** The stages that gave an artifact whose digest begins so. */
@@ -29,10 +29,6 @@ export interface ArtifactIndex {
   readonly hasStage: (stage: string, port?: string) => boolean
   /** Whether some stage ran with this recipe. */
   readonly knowsRecipe: (recipe: string) => boolean
-  /** What the state of a run shows of the newest record of each key, of those up to a position if one is given; null where there is none. */
-  readonly briefs: (keys: ReadonlyArray<string>, upTo?: number) => ReadonlyArray<StageBrief | null>
-  /** The same, with what the stage took in place of what it gave. */
-  readonly nodes: (keys: ReadonlyArray<string>, upTo?: number) => ReadonlyArray<StageNode | null>
   /** The stages that learned from some of these rows of the artifact with this digest, and the ports that it came in through; `isLong`: only a trace says whether it did. */
   readonly learners: (digest: string, rows: RowRanges) => ReadonlyArray<Learner>
   /** How many stages it has. */
@@ -46,15 +42,19 @@ export interface Learner {
   readonly isLong: boolean
 }
 
-const VERSION = 6
+const VERSION = 7
 const BUSY_MS = 10_000
+
+/** Bytes of a page: a question of ten thousand records reads all of the file, and each page is a call of the system. */
+const PAGE = 16_384
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS mark(one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL, key TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS stages(position INTEGER PRIMARY KEY, key TEXT NOT NULL, pipeline TEXT, stage TEXT, recipe TEXT,
-    brief TEXT, inputs TEXT, outputs TEXT);
+    ${SHOWN});
   CREATE INDEX IF NOT EXISTS by_key ON stages(key, position);
   CREATE INDEX IF NOT EXISTS by_stage ON stages(pipeline, stage, position) WHERE recipe IS NOT NULL;
+  CREATE INDEX IF NOT EXISTS by_name ON stages(stage);
   CREATE INDEX IF NOT EXISTS by_recipe ON stages(recipe) WHERE recipe IS NOT NULL;
   CREATE TABLE IF NOT EXISTS took(digest TEXT, position INTEGER, PRIMARY KEY(digest, position)) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS gave(digest TEXT, position INTEGER, PRIMARY KEY(digest, position)) WITHOUT ROWID;
@@ -100,14 +100,6 @@ function* learnedIn(
   }
 }
 
-/** The columns `brief`, `inputs` and `outputs`. */
-const shownOf = (record: Indexed): ReadonlyArray<string | null> => {
-  const brief = briefOf(record)
-  if (brief === undefined) return [null, null, null]
-  const { outputs, ...rest } = brief
-  return [rest, record?.inputs ?? {}, outputs].map((each) => JSON.stringify(each))
-}
-
 /** Takes in the records that the index does not have. One that has others than the journal is emptied first. */
 const update = (database: DatabaseSync, journal: Journal): void => {
   const markOf = () =>
@@ -127,7 +119,7 @@ const update = (database: DatabaseSync, journal: Journal): void => {
       database.exec("DELETE FROM stages; DELETE FROM took; DELETE FROM gave; DELETE FROM learned; DELETE FROM mark")
     }
     const records = known?.slice(1) ?? recordsOf(journal, -1)
-    const stage = database.prepare("INSERT OR REPLACE INTO stages VALUES(?, ?, ?, ?, ?, ?, ?, ?)")
+    const stage = database.prepare("INSERT OR REPLACE INTO stages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)")
     const took = database.prepare("INSERT OR REPLACE INTO took VALUES(?, ?)")
     const gave = database.prepare("INSERT OR REPLACE INTO gave VALUES(?, ?)")
     const learned = database.prepare("INSERT OR REPLACE INTO learned VALUES(?, ?, ?, ?, ?)")
@@ -157,7 +149,7 @@ const openIn = (file: string, journal: Journal): DatabaseSync => {
   try {
     const { user_version: version } = database.prepare("PRAGMA user_version").get() as { user_version: number }
     if (version !== 0 && version !== VERSION) throw new Error(`format ${version}`)
-    if (version === 0) database.exec(`PRAGMA synchronous = NORMAL; ${SCHEMA}`)
+    if (version === 0) database.exec(`PRAGMA page_size = ${PAGE}; PRAGMA synchronous = NORMAL; ${SCHEMA}`)
     update(database, journal)
     return database
   } catch (cause) {
@@ -197,25 +189,6 @@ const indexOf = (database: DatabaseSync): ArtifactIndex => {
        SELECT 1 FROM json_each(outputs) AS output WHERE output.key = ?)) LIMIT 1`
   )
   const recipe = database.prepare("SELECT 1 FROM stages WHERE recipe = ? LIMIT 1")
-  /** As one text of numbers, briefs and inputs or outputs by turns, parsed at once: ten thousand rows would take three times as long. */
-  const shown = <A>(rest: "inputs" | "outputs") => {
-    const query = database.prepare(
-      `SELECT '[' || coalesce(group_concat(each.key || ',' || coalesce((
-         SELECT brief || ',' || ${rest} FROM stages WHERE key = each.value AND position <= ? ORDER BY position DESC LIMIT 1), 'null,null')), '') || ']' AS list
-       FROM json_each(?) AS each`
-    )
-    return (keys: ReadonlyArray<string>, upTo = Number.MAX_SAFE_INTEGER): ReadonlyArray<A | null> => {
-      const { list } = query.get(upTo, JSON.stringify(keys)) as { list: string }
-      const flat = JSON.parse(list) as ReadonlyArray<unknown>
-      const found = new Array<A | null>(keys.length).fill(null)
-      for (let i = 0; i < flat.length; i += 3) {
-        const brief = flat[i + 1] as { [name: string]: unknown } | null
-        if (brief !== null) brief[rest] = flat[i + 2]
-        found[flat[i] as number] = brief as A | null
-      }
-      return found
-    }
-  }
   const learners = database.prepare(
     "SELECT key, port, chunk, bits FROM learned JOIN stages USING (position) WHERE digest = ? AND chunk = ?"
   )
@@ -247,8 +220,7 @@ const indexOf = (database: DatabaseSync): ArtifactIndex => {
       return [...all.values()]
     },
     latest: (pipeline, stage) => latest.get(pipeline, stage) as { key: string; position: number } | undefined,
-    briefs: shown<StageBrief>("outputs"),
-    nodes: shown<StageNode>("inputs"),
+    ...shownIn(database),
     hasStage: (stage, port) => named.get(stage, port ?? null, port ?? null) !== undefined,
     knowsRecipe: (each) => recipe.get(each) !== undefined,
     size: () => Number((database.prepare("SELECT count(*) AS n FROM stages").get() as { n: number }).n)
@@ -264,6 +236,10 @@ export const openIndex = (store: Store["Service"]): Effect.Effect<ArtifactIndex,
     ),
     indexOf
   )
+
+/** An answer of the index of what the journal has now. */
+export const withIndex = <A>(ask: (index: ArtifactIndex) => A): Effect.Effect<A, never, Store> =>
+  Effect.scoped(Effect.map(Effect.flatMap(Store, openIndex), ask))
 
 /** The same for as long as it is held: it closes when it is collected. */
 export const heldIndex = (store: Store["Service"]): ArtifactIndex => indexOf(openSomewhere(store))

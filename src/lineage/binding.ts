@@ -54,10 +54,12 @@ export const bindingOf = (journal: Journal, digest: string): Binding => {
     for (const { key, stage } of found.keys) if (!keys.has(stage)) keys.set(stage, key)
   }
   if (found === undefined || keys.size + without.size === 0) return found ?? []
-  return found.flatMap((each) => {
+  const bound: Array<Binding[number]> = []
+  for (const each of found) {
     const key = keys.get(each.stage)
-    return without.has(each.stage) ? [] : key === undefined ? each : { stage: each.stage, key }
-  })
+    if (!without.has(each.stage)) bound.push(key === undefined ? each : { stage: each.stage, key })
+  }
+  return bound
 }
 
 /** The difference of a binding from another, if it is one and worth it. */

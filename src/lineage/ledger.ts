@@ -6,22 +6,13 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Artifact } from "../operator/artifact.ts"
-import { isAlive } from "../store/holder.ts"
 import type { Journal } from "../store/journal.ts"
 import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
-import { type ArtifactIndex, openIndex } from "./artifact-index.ts"
+import { withIndex } from "./artifact-index.ts"
 import { paramsOf, type StageRecord } from "./record.ts"
-import {
-  keysOf,
-  type RecordedRun,
-  recordThatGave,
-  runNames,
-  runRecords,
-  type StageBrief,
-  stageBrief,
-  stageRecords
-} from "./records.ts"
+import { keysOf, type RecordedRun, recordThatGave, runNames, runRecords, stageBrief, stageRecords } from "./records.ts"
+import { endOf } from "./run-status.ts"
 import { type Verified, verifiedOf } from "./verified.ts"
 
 /** A reference that names nothing, or more than one thing; `candidates` are what could be meant. */
@@ -64,51 +55,11 @@ export interface Descendant extends Made {
   readonly distance: number
 }
 
-/** One run: which of its stages were reused and which ran. A run whose process died counts as interrupted. */
-export interface RunStatus {
-  readonly run: string
-  readonly pipeline: string
-  readonly status: "running" | "succeeded" | "failed" | "interrupted"
-  readonly time: number
-  readonly seconds: number | null
-  readonly settings: ReadonlyArray<{ readonly path: string; readonly value: string }>
-  /** What its stages computed on. */
-  readonly devices: ReadonlyArray<string>
-  /** How many stages the pipeline has; those that were not reached are not listed. */
-  readonly size: number
-  readonly stages: ReadonlyArray<StageStatus>
-}
-
-/** What became of a stage; `key` and what follows it are there where it has a result. */
-export interface StageStatus {
-  readonly stage: string
-  readonly status: "reused" | "ran" | "failed" | "skipped"
-  readonly operator: string | undefined
-  readonly message: string | undefined
-  readonly key: string | undefined
-  readonly seconds: number | undefined
-  readonly metrics: { readonly [name: string]: number }
-  readonly artifacts: { readonly [port: string]: Artifact }
-}
-
-/** The same, with what the stage took: from which stage of the run, or of none where it is not in it. `time` is when it began. */
-export interface StageOutcome extends Omit<StageStatus, "artifacts"> {
-  readonly time: number | undefined
-  readonly inputs: { readonly [port: string]: { readonly stage: string; readonly port: string } }
-}
-
 const opened = Effect.gen(function* (): Effect.fn.Return<Journal, StoreError, Store> {
   const { journal } = yield* Store
   yield* journal.refresh
   return journal
 })
-
-/** An answer of the index of what the journal has now. */
-const withIndex = <A>(ask: (index: ArtifactIndex) => A): Effect.Effect<A, never, Store> =>
-  Effect.scoped(Effect.map(Effect.flatMap(Store, openIndex), ask))
-
-/** Up to where the records are that a run has to do with; undefined of one that goes on. */
-const endOf = ({ position, status }: RecordedRun): number | undefined => (status === "running" ? undefined : position)
 
 /**
  * The runs up to the one whose id is, or begins with, `asOf`, newest first: as if those after it had not been. Records are only added, so what is
@@ -168,9 +119,11 @@ export const resolve = Effect.fnUntraced(function* (
     }
   }
   /** Of a name that no stage or output ever had it is not asked in every run what it is there. */
-  const isKnown = yield* withIndex(({ hasStage }) =>
-    stagesIn(reference).some((stage) => hasStage(stage, reference.slice(stage.length + 1) || undefined))
-  )
+  const isKnown =
+    known.size === 0 &&
+    (yield* withIndex(({ hasStage }) =>
+      stagesIn(reference).some((stage) => hasStage(stage, reference.slice(stage.length + 1) || undefined))
+    ))
   /** Stages and keys of the newest runs, for the names in them. */
   const newest: Array<ReadonlyMap<string, string>> = []
   const bindings = new Set<string>()
@@ -308,85 +261,3 @@ export const downstream = Effect.fnUntraced(function* (
   })
   return [...found.values()]
 })
-
-/** The newest run, if there was one. */
-export const newestRun: Effect.Effect<RunStatus | undefined, StoreError, Store> = Effect.flatMap(opened, (journal) => {
-  const first = runRecords(journal).next()
-  return first.done === true ? Effect.undefined : runStatus(first.value)
-})
-
-/** What became of a run and its stages. */
-export const runStatus = (run: RecordedRun): Effect.Effect<RunStatus, never, Store> =>
-  Effect.map(runStatuses([run]), ([status]) => status!)
-
-/** What became of runs and their stages. */
-export const runStatuses = Effect.fnUntraced(function* (
-  runs: Iterable<RecordedRun>
-): Effect.fn.Return<ReadonlyArray<RunStatus>, never, Store> {
-  const { journal } = yield* Store
-  return yield* withIndex((index) => Array.from(runs, (run) => statusOf(journal, index, run)))
-})
-
-/**
- * The stages of a run (default: all) with what became of them, and which took from which, each after what it took where all have a result.
- */
-export const runGraph = Effect.fnUntraced(function* (
-  run: RecordedRun,
-  stage?: string
-): Effect.fn.Return<ReadonlyArray<StageOutcome>, never, Store> {
-  const { journal } = yield* Store
-  const keys = keysOf(journal, run)
-  const wanted = stage === undefined ? keys : new Map([...keys].filter(([name]) => name === stage))
-  const outcomes = yield* withIndex(({ nodes }) => outcomesOf(wanted, run, nodes))
-  const stageOf = new Map(Array.from(keys, ([stage, key]) => [key, stage]))
-  return outcomes.map(({ found, ...outcome }): StageOutcome => {
-    const inputs: { [port: string]: { readonly stage: string; readonly port: string } } = {}
-    for (const port in found?.inputs) {
-      const input = found.inputs[port]!
-      const stage = stageOf.get(input.key)
-      if (stage !== undefined) inputs[port] = { stage, port: input.port }
-    }
-    return { ...outcome, time: found?.time, inputs }
-  })
-})
-
-/** Of each stage of a run what became of it, and what `look` finds of those that have a result. */
-const outcomesOf = <A extends Omit<StageBrief, "outputs">>(
-  keys: ReadonlyMap<string, string>,
-  run: RecordedRun,
-  look: (keys: ReadonlyArray<string>, upTo: number | undefined) => ReadonlyArray<A | null>
-) => {
-  const made = new Set(run.ran)
-  const results = look([...keys.values()], endOf(run))
-  const finished = Array.from(keys, ([stage, key], i) => {
-    const found = results[i] ?? undefined
-    const status = made.has(stage) || found?.run === run.run ? ("ran" as const) : ("reused" as const)
-    const { metrics = {}, operator, seconds } = found ?? {}
-    return { stage, status, operator, message: undefined, key, seconds, metrics, found }
-  })
-  const nothing = { key: undefined, seconds: undefined, metrics: {}, found: undefined }
-  const failed = run.failures.map(({ cause, message, operator, stage }) => {
-    return { stage, status: "failed" as const, operator, message: `${cause}: ${message}`, ...nothing }
-  })
-  const skipped = run.skipped.map((stage) => {
-    return { stage, status: "skipped" as const, operator: undefined, message: undefined, ...nothing }
-  })
-  return [...finished, ...failed, ...skipped]
-}
-
-const statusOf = (journal: Journal, { briefs }: ArtifactIndex, run: RecordedRun): RunStatus => {
-  const stages = outcomesOf(keysOf(journal, run), run, briefs).map(({ found, ...outcome }): StageStatus => {
-    return { ...outcome, artifacts: found?.outputs ?? {} }
-  })
-  return {
-    run: run.run,
-    pipeline: run.pipeline,
-    status: run.status === "running" && isAlive(run.holder) === false ? "interrupted" : run.status,
-    time: run.time,
-    seconds: run.seconds,
-    settings: run.settings,
-    devices: run.devices ?? [],
-    size: run.stages,
-    stages
-  }
-}

@@ -4,8 +4,9 @@
  * @since 0.1.0
  */
 export type { RunHistory } from "../lineage/history.ts"
-export { LineageError, type Made, type RunStatus, type StageStatus } from "../lineage/ledger.ts"
+export { LineageError, type Made } from "../lineage/ledger.ts"
 export type { LogEntry } from "../lineage/run-log.ts"
+export type { RunStatus, StageStatus } from "../lineage/run-status.ts"
 export type { Learning, RowSeen, SeenTable, Sighting } from "../lineage/seen.ts"
 export { TraceError } from "../lineage/trace.ts"
 export type { Verified } from "../lineage/verified.ts"

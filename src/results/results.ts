@@ -13,17 +13,10 @@ import { type Checkpoint, CheckpointPort } from "../../operators/checkpoint.ts"
 import { type Report, ReportPort } from "../../operators/report.ts"
 import { layout, type ModelConfig } from "../engine/model.ts"
 import { historyOf, type RunHistory } from "../lineage/history.ts"
-import {
-  LineageError,
-  type Made,
-  type RunStatus,
-  resolve,
-  runStatus,
-  runStatuses,
-  runsAsOf
-} from "../lineage/ledger.ts"
+import { LineageError, type Made, resolve, runsAsOf } from "../lineage/ledger.ts"
 import { runRecords, stageRecord } from "../lineage/records.ts"
 import { readLog } from "../lineage/run-log.ts"
+import { type RunStatus, runStatus, runStatuses } from "../lineage/run-status.ts"
 import * as Seen from "../lineage/seen.ts"
 import type { TraceError } from "../lineage/trace.ts"
 import { ArtifactError } from "../operator/artifact.ts"

@@ -3,15 +3,8 @@ import * as path from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { run } from "../../src/executor/run.ts"
-import {
-  downstream,
-  type LineageNode,
-  newestRun,
-  resolve,
-  runStatus,
-  runsAsOf,
-  upstream
-} from "../../src/lineage/ledger.ts"
+import { downstream, type LineageNode, resolve, runsAsOf, upstream } from "../../src/lineage/ledger.ts"
+import { newestRun, runStatus } from "../../src/lineage/run-status.ts"
 import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { open, Store } from "../../src/store/store.ts"
 import { filesIn, newFolder } from "../store/folder.ts"

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { RunStatus, StageStatus } from "../../lineage/ledger.ts"
+import type { RunStatus, StageStatus } from "../../lineage/run-status.ts"
 import { dagLines } from "./dag.ts"
 import { metricPhrases, resultMetrics } from "./metrics.ts"
 import { outline, type Row } from "./outline.ts"
