@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Executor from "../executor/plan.ts"
 import type { Graph } from "../pipeline/graph.ts"
-import { layer as storeLayer } from "../store/store.ts"
+import { unreadLayer } from "../store/store.ts"
 import { withDevice } from "./device.ts"
 import { loadGraph } from "./load.ts"
 import { printDiagram, printJson, printLines, viewOf } from "./output.ts"
@@ -23,7 +23,7 @@ export const due = 2
 export const plan = Effect.fnUntraced(function* (input: RunInput & { readonly as?: Option.Option<DiagramFormat> }) {
   const graph = yield* loadGraph(input.pipeline, input.set)
   const planned = withRemote(input, withDevice(graph, input, Executor.plan(graph)))
-  const found = yield* Effect.provide(planned, storeLayer(input.store))
+  const found = yield* Effect.provide(planned, unreadLayer(input.store))
   const format = Option.getOrUndefined(input.as ?? Option.none())
   if (format !== undefined) yield* printDiagram(format, diagramOf(graph, found))
   else yield* input.json ? printJson(found) : printLines(planLines(graph, found, viewOf(process.stdout)))

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Executor from "../executor/run.ts"
 import type { Artifact } from "../operator/artifact.ts"
 import type { Setting } from "../pipeline/graph.ts"
-import { Store, layer as storeLayer } from "../store/store.ts"
+import { Store, unreadLayer } from "../store/store.ts"
 import { type DeviceInput, deviceInWords, withDevice } from "./device.ts"
 import { again, program } from "./invocation.ts"
 import type { Targets } from "./listeners.ts"
@@ -76,7 +76,7 @@ export const run = Effect.fnUntraced(function* (input: RunInput) {
     const { outputs } = yield* execute.pipe(Effect.onInterrupt(() => (input.json ? Effect.void : howToGoOn)))
     if (!input.json) yield* showOutputs(outputs)
   })
-  yield* Effect.provide(withRemote(input, Effect.ensuring(whole, flushed)), storeLayer(input.store))
+  yield* Effect.provide(withRemote(input, Effect.ensuring(whole, flushed)), unreadLayer(input.store))
 })
 
 /** Prints the reports among a pipeline's outputs, and the names of its other outputs. */

@@ -60,17 +60,20 @@ export const plan = Effect.fnUntraced(function* <R>(
   graph: Graph<R>
 ): Effect.fn.Return<Plan, PlanError | StoreError, R | Store> {
   const store = yield* Store
-  yield* store.journal.refresh
   const prepared = yield* prepare(graph, store)
   const sharing = yield* sharingOf(store)
   const { planned } = yield* planWith(graph.pipeline, prepared, store, sharing)
   return planOf(graph, planned)
 })
 
-/** What is known of a graph's stages. `unsettled` is the graph, where its results are not known in one piece (see `settled.ts`). */
+/**
+ * What is known of a graph's stages. `binding` is the digest under which their keys are recorded, where their results are known in one piece (see
+ * `settled.ts`), `unsettled` the graph, where that is worth doing.
+ */
 export interface Planned {
   readonly history: History
   readonly planned: ReadonlyArray<PlannedStage>
+  readonly binding?: string
   readonly unsettled?: string
 }
 
@@ -80,13 +83,15 @@ export const planWith = Effect.fnUntraced(function* (
   prepared: Prepared,
   store: Store["Service"],
   sharing: Sharing | undefined
-): Effect.fn.Return<Planned, PlanError> {
+): Effect.fn.Return<Planned, PlanError | StoreError> {
   const history = historyOf(store, pipeline, sharing)
-  const settled = yield* settledOf(store, pipeline, prepared.stages)
-  if (settled.results !== undefined) {
-    return { history, planned: settled.results.map((result, at) => reusing(prepared.stages[at]!, result)) }
+  const { graph: unsettled, settlement } = yield* settledOf(store, pipeline, prepared.stages)
+  if (settlement !== undefined) {
+    const { binding, results, stale } = settlement
+    const planned = results.map((result, at) => reusing(prepared.stages[at]!, result))
+    return { history, planned, binding, ...(stale ? { unsettled } : {}) }
   }
-  const unsettled = settled.graph
+  yield* store.journal.refresh
   const planned = planStages(prepared, history)
   if (sharing === undefined || planned.every(({ reused }) => reused !== undefined))
     return { history, planned, unsettled }

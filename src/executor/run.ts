@@ -54,10 +54,9 @@ export const run = Effect.fnUntraced(function* <R>(
   const time = yield* Clock.currentTimeMillis
   const id = `${new Date(time).toISOString().slice(0, 19).replaceAll(":", "-")}-${randomBytes(3).toString("hex")}`
   const emit = options.onEvent ?? (() => Effect.void)
-  yield* store.journal.refresh
   const prepared = yield* prepare(graph, store)
   const sharing = yield* sharingOf(store)
-  const { history, planned, unsettled } = yield* planWith(graph.pipeline, prepared, store, sharing)
+  const { binding: known, history, planned, unsettled } = yield* planWith(graph.pipeline, prepared, store, sharing)
 
   const outcomes = new Map<string, Outcome>()
   /** Results that are kept here and could not be pushed. */
@@ -67,10 +66,11 @@ export const run = Effect.fnUntraced(function* <R>(
     const places = [
       ...new Set(all.flatMap(([, outcome]) => (outcome.status === "ran" ? (outcome.place ?? []) : [])))
     ].sort()
-    const binding = graph.stages.flatMap(({ name: stage }) => {
-      const outcome = outcomes.get(stage)
-      return outcome?.status === "reused" || outcome?.status === "ran" ? [{ stage, key: outcome.key }] : []
-    })
+    const keys = () =>
+      graph.stages.flatMap(({ name: stage }) => {
+        const outcome = outcomes.get(stage)
+        return outcome?.status === "reused" || outcome?.status === "ran" ? [{ stage, key: outcome.key }] : []
+      })
     const run = {
       run: id,
       pipeline: graph.pipeline,
@@ -88,11 +88,14 @@ export const run = Effect.fnUntraced(function* <R>(
       skipped: all.flatMap(([stage, { status }]) => (status === "skipped" ? [stage] : [])),
       outputs: graph.outputs
     }
-    return Effect.as(addRun(store.journal, run, binding, { durable }), run)
+    return Effect.map(addRun(store.journal, run, known ?? keys(), { durable }), (binding) => ({
+      ...run,
+      binding
+    }))
   }
   const finish = Effect.fnUntraced(function* (status: "succeeded" | "failed" | "interrupted", durable: boolean) {
     const seconds = ((yield* Clock.currentTimeMillis) - time) / 1000
-    const { failures, ran, skipped } = yield* record(status, seconds, durable)
+    const { binding, failures, ran, skipped } = yield* record(status, seconds, durable)
     const reused = [...outcomes.values()].filter((outcome) => outcome.status === "reused").length
     yield* emit({
       _tag: "RunFinished",
@@ -105,7 +108,7 @@ export const run = Effect.fnUntraced(function* <R>(
       skipped: skipped.length,
       seconds
     })
-    return { failures, skipped, seconds }
+    return { binding, failures, skipped, seconds }
   })
 
   yield* emit({ _tag: "RunStarted", run: id, pipeline: graph.pipeline, stages: graph.stages.length, time })
@@ -159,7 +162,7 @@ export const run = Effect.fnUntraced(function* <R>(
     Effect.onInterrupt(() => Effect.andThen(sharing?.stop ?? Effect.void, Effect.ignore(finish("interrupted", true))))
   )
   const failed = unshared.length > 0 || [...outcomes.values()].some((outcome) => outcome.status === "failed")
-  const { failures, seconds, skipped } = yield* finish(failed ? "failed" : "succeeded", !idle)
+  const { binding, failures, seconds, skipped } = yield* finish(failed ? "failed" : "succeeded", !idle)
   if (failed) {
     const causes = failures.map(({ cause, message, stage }) => `stage ${stage} failed: ${cause}: ${message}`)
     const rest = skipped.length === 0 ? [] : [`skipped, as they need it: ${skipped.join(", ")}`]
@@ -168,11 +171,11 @@ export const run = Effect.fnUntraced(function* <R>(
   if (unsettled !== undefined) {
     const results = planned.flatMap(({ plan, reused }) => {
       const { key } = outcomes.get(plan.stage) as Extract<Outcome, { readonly status: "reused" | "ran" }>
-      const record = reused?.record ?? knownResult(store.journal, key)
+      const record = known === undefined ? knownResult(store.journal, key) : reused?.record
       return record === undefined ? [] : [{ key, record }]
     })
     // One that was not kept under its key is found by no later run.
-    if (results.length === planned.length) yield* settle(store, graph.pipeline, unsettled, results)
+    if (results.length === planned.length) yield* settle(store, graph.pipeline, unsettled, { binding, results })
   }
   const stages = graph.stages.map((node) => reportOf(node.name, node.operator.name, outcomes.get(node.name)!))
   const artifactsOf = new Map(stages.map(({ artifacts, stage }) => [stage, artifacts]))

@@ -74,6 +74,8 @@ export const check = Effect.fnUntraced(function* ({
   if (torn > 0) {
     const lines = `${torn} line${torn === 1 ? " is no record" : "s are no records"}: torn by a crash, or damaged`
     yield* found("damage", under("records"), `${lines}; what they held runs again`)
+    // A copy would go on to be taken for what such a line held, and its lineage is lost.
+    if (repair) yield* disk.remove(under("settled"))
   }
 
   /** Blobs whose bytes are not what their names say. */

@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Artifact, Blob } from "../operator/artifact.ts"
@@ -184,22 +184,21 @@ export const addStage = (
     { durable: true }
   )
 
-/** Adds a run's record, and which key each stage has. */
+/** Adds a run's record, and which key each stage has, or under which digest that is recorded. Gives that digest. */
 export const addRun = (
   journal: Journal,
   record: Omit<RunRecord, "binding">,
-  binding: Binding,
+  binding: Binding | string,
   options: { readonly durable: boolean }
-): Effect.Effect<void, StoreError> => {
+): Effect.Effect<string, StoreError> => {
   const before = () => {
     for (const { binding, pipeline, run } of runRecords(journal)) {
       if (pipeline === record.pipeline && run !== record.run) return binding
     }
     return undefined
   }
-  const { digest, entries } = bindingEntries(journal, binding, before)
-  return journal.append(
-    [...entries, { kind: "run", key: record.run, value: encodeRun({ ...record, binding: digest }) }],
-    options
-  )
+  const { digest, entries } =
+    typeof binding === "string" ? { digest: binding, entries: [] } : bindingEntries(journal, binding, before)
+  const run = { kind: "run", key: record.run, value: encodeRun({ ...record, binding: digest }) }
+  return Effect.as(journal.append([...entries, run], options), digest)
 }

@@ -6,7 +6,8 @@
  * of line: a process that dies, or a disk that fills up, in the middle of a write leaves a torn line, which is no record and takes no other
  * with it. A record that is lost so is a stage that runs again, never a wrong result.
  *
- * A small journal is read whole. The first part of a large one has an index (see `journal-index.ts`), and its records are read when they are asked for.
+ * A small journal is read whole, by `refresh` or when a record is first asked for. The first part of a large one has an index (see `journal-index.ts`), and
+ * its records are read when they are asked for.
  *
  * @since 0.1.0
  */
@@ -43,8 +44,15 @@ export interface Journal {
     entries: ReadonlyArray<NewEntry>,
     options: { readonly durable: boolean }
   ) => Effect.Effect<void, StoreError>
-  /** Takes in what other processes have added. */
+  /** Takes in what other processes have added; the first time all. */
   readonly refresh: Effect.Effect<void, StoreError>
+  /** The last record that was read, and where it is; undefined where none was. */
+  readonly mark: () => string | undefined
+  /**
+   * The records after a mark, oldest first, without those before: undefined where its record is not there any more. The mark is then that of the
+   * last of them.
+   */
+  readonly since: (mark: string) => Effect.Effect<ReadonlyArray<Entry> | undefined, StoreError>
   /** The newest of a key, of those up to a position if one is given. */
   readonly newest: (kind: string, key: string, upTo?: number) => Entry | undefined
   /** All of a kind, oldest first; those after a position, if one is given. */
@@ -87,6 +95,22 @@ export const unframe = (line: Buffer, position: number): Entry | undefined => {
   }
 }
 
+/**
+ * The whole lines, without their ends, of bytes that begin at a position; those that are empty are left out. How many bytes they are: what follows may still
+ * be being written.
+ */
+const eachLine = (bytes: Buffer | undefined, from: number, use: (line: Buffer, position: number) => void): number => {
+  let start = 0
+  for (let end = bytes?.indexOf(NEW_LINE) ?? -1; end >= 0; end = bytes!.indexOf(NEW_LINE, start)) {
+    if (end > start) use(bytes!.subarray(start, end), from + start)
+    start = end + 1
+  }
+  return start
+}
+
+/** Tells a record from others that may have been at its position: by its checksum. */
+const markOf = (line: Buffer, position: number): string => `${position} ${line.toString("latin1", 0, 8)}`
+
 /** A journal gets an index, and an index more of it, when this many bytes have none. */
 export const IndexedFrom = Context.Reference<number>("ptmflow/store/IndexedFrom", { defaultValue: () => 8 << 20 })
 
@@ -128,6 +152,7 @@ export const openJournal = Effect.fnUntraced(function* (
   const indexedFrom = yield* IndexedFrom
   let named = false
   let damaged = 0
+  let last: { readonly line: Buffer; readonly position: number } | undefined
 
   const lineAt = lineReader((from, length) => disk.read(file, from, length))
   const fits = (last: Place, covers: number) =>
@@ -168,12 +193,12 @@ export const openJournal = Effect.fnUntraced(function* (
   }
 
   const take = (line: Buffer, position: number) => {
-    if (line.byteLength === 0) return
     const entry = unframe(line, position)
     if (entry === undefined) {
       damaged++
       return
     }
+    last = { line, position }
     const kind = kinds.get(entry.kind) ?? { all: [] as Entry[], newest: new Map<string, Entry>() }
     kinds.set(entry.kind, kind)
     kind.all.push(entry)
@@ -181,22 +206,16 @@ export const openJournal = Effect.fnUntraced(function* (
     if (index !== undefined) places.push({ kind: entry.kind, key: entry.key, position, length: line.byteLength })
   }
 
-  /** Reads on to the last whole line: what follows it may still be being written. */
+  let isRead = false
   const readOn = () => {
-    const bytes = disk.read(file, read)
-    if (bytes === undefined) return
-    let start = 0
-    for (let end = bytes.indexOf(NEW_LINE); end >= 0; end = bytes.indexOf(NEW_LINE, start)) {
-      take(bytes.subarray(start, end), read + start)
-      start = end + 1
-    }
-    read += start
+    read += eachLine(disk.read(file, read), read, take)
+    isRead = true
   }
-
+  const ensureRead = () => {
+    if (!isRead) readOn()
+  }
   /** What this process knows the index to cover. */
   let covered = read
-  const refresh = look(file, readOn)
-  yield* refresh
 
   /** After a write: the next processes read less. */
   const extend = Effect.sync(() => {
@@ -223,13 +242,10 @@ export const openJournal = Effect.fnUntraced(function* (
   })
 
   const damagedBefore = (end: number): number => {
-    const bytes = disk.read(file, 0, end) ?? Buffer.alloc(0)
     let count = 0
-    let start = 0
-    for (let at = bytes.indexOf(NEW_LINE); at >= 0; at = bytes.indexOf(NEW_LINE, start)) {
-      if (at > start && unframe(bytes.subarray(start, at), start) === undefined) count++
-      start = at + 1
-    }
+    eachLine(disk.read(file, 0, end), 0, (line, position) => {
+      if (unframe(line, position) === undefined) count++
+    })
     return count
   }
 
@@ -237,13 +253,31 @@ export const openJournal = Effect.fnUntraced(function* (
     append: (entries, { durable: flush }) =>
       prepare.pipe(
         Effect.andThen(write(entries.map(frame).join(""), flush)),
-        Effect.andThen(refresh),
+        Effect.andThen(look(file, () => isRead && readOn())),
         Effect.andThen(extend),
         Effect.uninterruptible,
         writing.withPermits(1)
       ),
-    refresh,
+    refresh: look(file, readOn),
+    mark: () => (last === undefined ? undefined : markOf(last.line, last.position)),
+    since: (mark) =>
+      look(file, () => {
+        const from = Number.parseInt(mark, 10)
+        const entries: Array<Entry> = []
+        let found: typeof last
+        eachLine(disk.read(file, from), from, (line, position) => {
+          const entry = unframe(line, position)
+          if (entry === undefined) return
+          if (entries.length === 0 && markOf(line, position) !== mark) return
+          entries.push(entry)
+          found = { line, position }
+        })
+        if (found === undefined) return undefined
+        if (!isRead) last = found
+        return entries.slice(1)
+      }),
     newest: (kind, key, upTo = Number.MAX_SAFE_INTEGER) => {
+      ensureRead()
       const last = kinds.get(kind)?.newest.get(key)
       const found =
         last === undefined || last.position <= upTo
@@ -255,12 +289,19 @@ export const openJournal = Effect.fnUntraced(function* (
       return place === undefined ? undefined : entryAt(place)
     },
     all: (kind, after = -1) => {
+      ensureRead()
       const rest = kinds.get(kind)?.all ?? []
       const later = after < (known?.covers ?? 0) ? rest : rest.filter(({ position }) => position > after)
       return known === undefined ? later : [...known.all(kind, after).map(entryAt), ...later]
     },
-    kinds: () => [...new Set([...(known?.kinds() ?? []), ...kinds.keys()])],
-    damaged: () => damaged + (known === undefined ? 0 : damagedBefore(known.covers)),
+    kinds: () => {
+      ensureRead()
+      return [...new Set([...(known?.kinds() ?? []), ...kinds.keys()])]
+    },
+    damaged: () => {
+      ensureRead()
+      return damaged + (known === undefined ? 0 : damagedBefore(known.covers))
+    },
     indexed: () => known !== undefined
   }
 })

@@ -23,6 +23,7 @@ export const openMemo = Effect.fnUntraced(function* (
   prepare: Effect.Effect<void, StoreError>
 ): Effect.fn.Return<Memo, StoreError> {
   let journal = yield* openJournal(durable, file, prepare)
+  yield* journal.refresh
   const all = journal.kinds().flatMap(journal.all)
   const live = all.filter((entry) => journal.newest(entry.kind, entry.key) === entry)
   if (all.length + journal.damaged() > 2 * live.length + 1000) {

@@ -85,7 +85,10 @@ export class Store extends Context.Service<
   }
 >()("ptmflow/store/Store") {}
 
-/** Opens the store in `folder`. One that is not there yet is made by the first write, so that looking leaves no trace. */
+/**
+ * Opens the store in `folder`. One that is not there yet is made by the first write, so that looking leaves no trace. The journal is not read: see
+ * `Journal.refresh`.
+ */
 export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Return<Store["Service"], StoreError> {
   const root = path.resolve(folder)
   const disk = yield* CurrentDisk
@@ -138,7 +141,14 @@ export const open = Effect.fnUntraced(function* (folder: string): Effect.fn.Retu
 })
 
 /** The store in `folder`. */
-export const layer = (folder: string): Layer.Layer<Store, StoreError> => Layer.effect(Store, open(folder))
+export const layer = (folder: string): Layer.Layer<Store, StoreError> =>
+  Layer.effect(
+    Store,
+    Effect.tap(open(folder), ({ journal }) => journal.refresh)
+  )
+
+/** The same, for a run or a plan: they read of the journal what they need, which is little where nothing changed. */
+export const unreadLayer = (folder: string): Layer.Layer<Store, StoreError> => Layer.effect(Store, open(folder))
 
 /** Whether there is a store of a version that this code reads; false where there is none and one can be made. */
 const checkFormat = (disk: Disk, root: string): boolean => {

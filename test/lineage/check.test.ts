@@ -89,4 +89,25 @@ describe("fsck", () => {
       assert.deepStrictEqual(words(after.problems), ["1 line is no record: torn by a crash, or damaged"])
     })
   )
+
+  it.live("a result whose record is damaged is reused while its copy is whole, and after a repair made again", () =>
+    Effect.gen(function* () {
+      const folder = path.join(yield* newFolder, "store")
+      const again = Effect.flatMap(open(folder), (store) => Effect.map(start(store), ran))
+      assert.deepStrictEqual(yield* again, ["constant", "sum", "half"])
+      const records = path.join(folder, "records")
+      const lines = fs.readFileSync(records, "utf8").split("\n")
+      const isOfHalf = (line: string) => line.split(" ")[2] === "stage" && line.includes('"stage":"half"')
+      fs.writeFileSync(records, lines.map((line) => (isOfHalf(line) ? line.replace("half", "h_lf") : line)).join("\n"))
+      assert.deepStrictEqual(yield* again, [])
+      const store = yield* open(folder)
+      const { problems } = yield* Effect.provideService(check({ quick: false, repair: true }), Store, store)
+      assert.deepStrictEqual(
+        problems.map(({ message }) => message),
+        ["1 line is no record: torn by a crash, or damaged; what they held runs again"]
+      )
+      assert.deepStrictEqual(yield* again, ["half"])
+      assert.deepStrictEqual(yield* again, [])
+    })
+  )
 })

@@ -28,7 +28,10 @@ const open = (file: string, from?: number): Promise<Journal> =>
       file,
       Effect.void,
       from === undefined ? undefined : `${file}.sqlite`
-    ).pipe(Effect.provideService(IndexedFrom, from ?? 0))
+    ).pipe(
+      Effect.tap(({ refresh }) => refresh),
+      Effect.provideService(IndexedFrom, from ?? 0)
+    )
   )
 
 const add = (journal: Journal, kind: string, key: string, value: Json) =>

@@ -15,7 +15,9 @@ const entryOf = fc.record({
   value: fc.jsonValue().map((value) => JSON.parse(JSON.stringify(value)) as Json)
 })
 
-const open = (file: string) => openJournal(makeDurable(nodeDisk, path.dirname(file)), file, Effect.void)
+const unread = (file: string) => openJournal(makeDurable(nodeDisk, path.dirname(file)), file, Effect.void)
+
+const open = (file: string) => Effect.tap(unread(file), ({ refresh }) => refresh)
 
 const read = (journal: Journal): ReadonlyArray<NewEntry> =>
   journal
@@ -119,6 +121,44 @@ describe("the journal", () => {
           }
         ),
       150
+    )
+  )
+
+  it.effect("gives what was added after a mark, read from there; nothing where its record is another or damaged", () =>
+    check(
+      (file) =>
+        fc.asyncProperty(
+          fc.array(entryOf, { minLength: 1, maxLength: 6 }),
+          fc.array(entryOf, { maxLength: 6 }),
+          fc.string({ maxLength: 20 }),
+          fc.nat(),
+          async (before, after, torn, at) => {
+            fs.rmSync(file, { force: true })
+            const { mark, since } = await Effect.runPromise(
+              Effect.gen(function* () {
+                const first = yield* append(file, before)
+                const mark = first.mark()!
+                fs.appendFileSync(file, `\n${torn}`)
+                const last = yield* append(file, after)
+                const late = yield* unread(file)
+                const since = yield* late.since(mark)
+                assert.strictEqual(late.mark(), last.mark())
+                return { mark, since }
+              })
+            )
+            const found = since!.map(({ key, kind, value }) => ({ kind, key, value: value() }))
+            assert.deepStrictEqual(found, after)
+            const bytes = fs.readFileSync(file)
+            const start = Number.parseInt(mark, 10)
+            const damaged = Buffer.from(bytes)
+            const place = start + (at % (bytes.indexOf(10, start) - start))
+            damaged[place] = damaged[place]! ^ 1
+            fs.writeFileSync(file, damaged)
+            const again = await Effect.runPromise(Effect.flatMap(unread(file), ({ since }) => since(mark)))
+            assert.isUndefined(again)
+          }
+        ),
+      100
     )
   )
 
