@@ -103,8 +103,16 @@ export const hidden = (
   return { hidden: trunk, weight }
 }
 
+const layouts = new WeakMap<ModelConfig, Layout>()
+
 /** The layout of a configuration. */
 export const layout = (config: ModelConfig): Layout => {
+  const known = layouts.get(config) ?? layOut(config)
+  layouts.set(config, known)
+  return known
+}
+
+const layOut = (config: ModelConfig): Layout => {
   const base = declare(config)
   const { adapter } = config
   const isTrained = ({ name }: Declared) => adapter === undefined || name.startsWith("score.")
@@ -164,8 +172,8 @@ export interface Weights {
   readonly values: Float32Array
 }
 
-/** So many values are drawn before others get their turn: a few milliseconds. */
-const SLICE = 32_768
+/** So many values are drawn before others get their turn: some two milliseconds. */
+const SLICE = 16_384
 
 function* initialization(config: ModelConfig, seed: number): Generator<void, Weights> {
   const { count, parameters } = layout(config)

@@ -87,6 +87,8 @@ export const makePlacement = (device: DeviceShape, config: ModelConfig, held: Re
 
   const load = Effect.fnUntraced(function* (plan: Plan, at: Omit<Wanted, "plan"> = { program: "a program" }) {
     const wanted = { ...at, plan }
+    // A program of many launches is built, placed, checked and compiled in a turn of the event loop each.
+    yield* Effect.yieldNow
     const { arena, memories } = yield* explained(
       Effect.gen(function* () {
         const named = new Map<MemoryName, Memory>()
@@ -100,7 +102,10 @@ export const makePlacement = (device: DeviceShape, config: ModelConfig, held: Re
     )
     const loaded: Loaded = {
       executable: (name, start, end) =>
-        explained(held.within(device.compile(plan.program(name, start, end), memories)), wanted),
+        Effect.flatMap(Effect.yieldNow, () => {
+          const program = plan.program(name, start, end)
+          return explained(held.within(device.compile(program, memories)), wanted)
+        }),
       write: (port, data) =>
         device.write(
           arena,

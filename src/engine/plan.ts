@@ -45,8 +45,8 @@ interface Life {
   offset: number
 }
 
-/** Plans a launch list for a device with this `real`. */
-export const make = (launches: ReadonlyArray<TensorLaunch>, real: Real): Plan => {
+/** Where the tensors of the arena lie, and how far each other memory is reached. */
+const place = (launches: ReadonlyArray<TensorLaunch>, real: Real) => {
   const lives = new Map<Tensor, Life>()
   const memories = new Map<MemoryName, number>()
   launches.forEach((launch, index) => {
@@ -75,9 +75,16 @@ export const make = (launches: ReadonlyArray<TensorLaunch>, real: Real): Plan =>
     placedLives.splice(at < 0 ? placedLives.length : at, 0, life)
   }
 
-  const names = [...memories.keys()]
+  const arenaBytes = placedLives.reduce((end, life) => Math.max(end, life.offset + life.bytes), 0)
+  return { lives, memories, names: [...memories.keys()], arenaBytes }
+}
+
+/** Plans a launch list for a device with this `real`, when the plan is first asked for something. */
+export const make = (launches: ReadonlyArray<TensorLaunch>, real: Real): Plan => {
+  let found: ReturnType<typeof place> | undefined
+  const placement = () => (found ??= place(launches, real))
   const offset = (tensor: Tensor): number =>
-    tensor.memory === "arena" ? lives.get(tensor)!.offset : tensor.offset! * elementBytes(tensor.type, real)
+    tensor.memory === "arena" ? placement().lives.get(tensor)!.offset : tensor.offset! * elementBytes(tensor.type, real)
   const buffers = () => {
     const named = new Map<Tensor, string>()
     for (const launch of launches) {
@@ -86,7 +93,7 @@ export const make = (launches: ReadonlyArray<TensorLaunch>, real: Real): Plan =>
       }
     }
     const grouped = new Map<string, PlannedBuffer>()
-    for (const { bytes, tensor } of lives.values()) {
+    for (const { bytes, tensor } of placement().lives.values()) {
       const name = named.get(tensor)!
       const id = `${name} ${tensor.shape.join()}`
       grouped.set(id, { name, shape: tensor.shape, count: (grouped.get(id)?.count ?? 0) + 1, bytes })
@@ -95,13 +102,17 @@ export const make = (launches: ReadonlyArray<TensorLaunch>, real: Real): Plan =>
   }
   return {
     buffers,
-    memories: names,
-    arenaBytes: placedLives.reduce((end, life) => Math.max(end, life.offset + life.bytes), 0),
+    get memories() {
+      return placement().names
+    },
+    get arenaBytes() {
+      return placement().arenaBytes
+    },
     offset,
-    extent: (memory) => memories.get(memory) ?? 0,
+    extent: (memory) => placement().memories.get(memory) ?? 0,
     program: (name, start = 0, end = launches.length) => ({
       name,
-      memories: names.length,
+      memories: placement().names.length,
       launches: launches.slice(start, end).map(
         (launch) =>
           ({
@@ -109,7 +120,7 @@ export const make = (launches: ReadonlyArray<TensorLaunch>, real: Real): Plan =>
             buffers: Object.fromEntries(
               operands(launch).map(([slot, tensor]) => [
                 slot,
-                { memory: names.indexOf(tensor.memory), offset: offset(tensor) }
+                { memory: placement().names.indexOf(tensor.memory), offset: offset(tensor) }
               ])
             )
           }) as unknown as AnyLaunch

@@ -3,7 +3,19 @@ import * as Effect from "effect/Effect"
 import { cpu } from "../../src/device/cpu/cpu.ts"
 import { Device } from "../../src/device/device.ts"
 import type { AnyLaunch } from "../../src/device/kernel.ts"
+import { initialize, type ModelConfig } from "../../src/engine/model.ts"
+import * as Programs from "../../src/engine/programs.ts"
+import * as Session from "../../src/engine/session.ts"
 
+const config: ModelConfig = {
+  family: "gpt2",
+  layers: 1,
+  heads: 1,
+  width: 16,
+  vocabulary: 32,
+  context: 16,
+  scalarHead: false
+}
 const count = 1 << 20
 const at = { memory: 0, offset: 0 }
 const double: AnyLaunch = { kernel: "add", buffers: { a: at, b: at, out: at }, integers: { count }, reals: {} }
@@ -52,6 +64,17 @@ layer(cpu({ threads: 2 }), { excludeTestServices: true })("the event loop", (it)
         beside = yield* besideTimer(run(times))
       }
       assert.isBelow(beside.longest, beside.took / 3)
+    })
+  )
+
+  it.effect("turns while a model's program is placed and compiled", () =>
+    Effect.gen(function* () {
+      const { load } = yield* Session.make(initialize(config, 1))
+      const { plan } = Programs.languageModel(config, { batch: 2, length: 16 }, "f32")
+      const placing = Effect.map(load(plan), (loaded) => loaded.executable("turns"))
+      assert.isTrue(yield* givesTurn(placing))
+      const compiling = yield* placing
+      assert.isTrue(yield* givesTurn(compiling))
     })
   )
 

@@ -6,7 +6,9 @@
 import { execFile } from "node:child_process"
 import { existsSync } from "node:fs"
 import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises"
+import { availableParallelism } from "node:os"
 import { join } from "node:path"
+import { setImmediate } from "node:timers/promises"
 import { promisify } from "node:util"
 import * as Effect from "effect/Effect"
 import { DeviceError, type Real } from "../device.ts"
@@ -32,11 +34,22 @@ const compile = async (compiler: Compiler, real: Real, architecture: string, fol
   const flags = compilerFlags(real, architecture)
   const units = sourceFiles().filter((name) => name.endsWith(".cpp"))
   const objects = units.map((name) => join(folder, `${name}.o`))
-  await Promise.all(
-    units.map((name, i) =>
-      execute(compiler.path, [...flags, `-I${folder}`, "-c", join(sources, name), "-o", objects[i]!])
-    )
-  )
+  // As many at once as there are processors, as each takes 100 MB; one is started in a turn of the event loop, which that holds for milliseconds.
+  let next = 0
+  let turn = setImmediate()
+  const compileOthers = async () => {
+    while (next < units.length) {
+      const at = next++
+      turn = turn.then(() => setImmediate())
+      await turn
+      const source = join(sources, units[at]!)
+      await execute(compiler.path, [...flags, `-I${folder}`, "-c", source, "-o", objects[at]!]).catch((cause) => {
+        next = units.length
+        throw cause
+      })
+    }
+  }
+  await Promise.all(Array.from({ length: availableParallelism() }, compileOthers))
   const library = join(folder, "kernels.so")
   await execute(compiler.path, ["-shared", "-pthread", "-o", library, ...objects])
   await Promise.all(objects.map((object) => rm(object)))

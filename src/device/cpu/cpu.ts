@@ -167,6 +167,7 @@ const make = Effect.fnUntraced(function* (options: CpuOptions) {
         const problem = checkLaunch(launch, index, real, memories)
         if (problem !== null) return yield* fail(program.name, problem)
       }
+      yield* Effect.yieldNow
       const words = encode(native, program, memories as ReadonlyArray<CpuMemory>)
       const compiled = yield* Effect.acquireRelease(
         Effect.suspend(() => {

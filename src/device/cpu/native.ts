@@ -34,10 +34,17 @@ export interface Native {
 }
 
 /** Loads a built library. */
-export const load = (path: string): Effect.Effect<Native, DeviceError> =>
-  Effect.tryPromise({
-    try: async () => {
-      const { default: koffi } = await import("koffi")
+export const load = Effect.fnUntraced(function* (path: string): Effect.fn.Return<Native, DeviceError> {
+  const failed = (cause: unknown) =>
+    new DeviceError({
+      device: "cpu",
+      operation: "load",
+      message: `${path} cannot be loaded (delete its folder to have it built again): ${String(cause)}`
+    })
+  const { default: koffi } = yield* Effect.tryPromise({ try: () => import("koffi"), catch: failed })
+  yield* Effect.yieldNow
+  return yield* Effect.try({
+    try: () => {
       const library = koffi.load(path)
       return {
         createPool: library.func("void *ptm_pool_create(int32_t threads)"),
@@ -54,10 +61,6 @@ export const load = (path: string): Effect.Effect<Native, DeviceError> =>
         peak: library.func("double ptm_peak(int32_t milliseconds)")
       } as unknown as Native
     },
-    catch: (cause) =>
-      new DeviceError({
-        device: "cpu",
-        operation: "load",
-        message: `${path} cannot be loaded (delete its folder to have it built again): ${String(cause)}`
-      })
+    catch: failed
   })
+})
