@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import { existsSync, rmSync } from "node:fs"
+import { existsSync, rmSync, writeFileSync } from "node:fs"
 import * as path from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import * as Effect from "effect/Effect"
@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import type { RowRanges } from "../operator/row-ranges.ts"
 import type { Entry, Journal } from "../store/journal.ts"
 import { Store } from "../store/store.ts"
+import { fromCause } from "../store/storeError.ts"
 import { CHUNK, chunkHas, chunksOf, rowsOfText } from "./row-text.ts"
 import { SHOWN, type Shown, shownIn, shownOf } from "./shown.ts"
 
@@ -244,9 +245,16 @@ export const withIndex = <A>(ask: (index: ArtifactIndex) => A): Effect.Effect<A,
 /** The same for as long as it is held: it closes when it is collected. */
 export const heldIndex = (store: Store["Service"]): ArtifactIndex => indexOf(openSomewhere(store))
 
-/** Makes the index anew from the journal. Gives how many stages it has. */
+/** Makes the index anew from the journal, in its file. Gives how many stages it has. */
 export const reindex = Effect.fnUntraced(function* (store: Store["Service"]) {
   yield* store.journal.refresh
-  yield* Effect.sync(() => rmSync(fileOf(store), { force: true }))
+  const file = fileOf(store)
+  yield* Effect.try({
+    try: () => {
+      rmSync(file, { force: true })
+      if (existsSync(store.folder)) writeFileSync(file, "")
+    },
+    catch: (cause) => fromCause(file, cause)
+  })
   return yield* Effect.scoped(Effect.map(openIndex(store), ({ size }) => size()))
 })

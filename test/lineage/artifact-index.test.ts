@@ -136,6 +136,14 @@ describe("the ledger's index", () => {
         fs.rmSync(file)
         yield* check(store, all)
         assert.strictEqual(yield* reindex(store), all.length)
+        // One that cannot be written is asked in memory, but not said to be made anew.
+        fs.rmSync(file)
+        fs.mkdirSync(path.join(file, "folder"), { recursive: true })
+        yield* check(store, all)
+        const refused = yield* Effect.flip(reindex(store))
+        assert.deepStrictEqual([refused._tag, refused.place], ["StoreError", file])
+        fs.rmSync(file, { recursive: true })
+        yield* check(store, all)
 
         // The journal of another store in the place of this one: its records are of other positions and keys.
         const another = yield* open(path.join(yield* newFolder, "store"))
