@@ -12,6 +12,7 @@ import { type DeviceInput, layer as deviceLayer } from "./device.ts"
 import { CommandError } from "./failure.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
 import { planner } from "./planner.ts"
+import { verifier } from "./verifier.ts"
 
 /** What was typed after `serve`. */
 export interface ServeInput extends DeviceInput {
@@ -34,7 +35,8 @@ export const serve = Effect.fnUntraced(
     const { address, token } = yield* servePage({
       ...input,
       device: deviceLayer(input),
-      planner: pipeline === undefined ? undefined : planner(pipeline, input.set, input)
+      planner: pipeline === undefined ? undefined : planner(pipeline, input.set, input),
+      verifier: verifier(input)
     })
     if (input.json) yield* printJson({ address, token: token ?? null })
     else {

@@ -164,6 +164,32 @@ export type Curves = typeof Curves.Type
 /** One event of `/api/runs/<run>/events`. */
 export const LiveEvent = LogEntry
 
+/** A verification of a stage: what it found, when, on what and by whom. `difference` is the first one; `sampled` says what ran again where not all did. */
+export const VerifiedView = Schema.Struct({
+  stage: Schema.String,
+  operator: Schema.String,
+  verdict: Schema.Literals(["proven", "differs", "unverifiable", "failed"]),
+  time: Schema.Number,
+  seconds: Schema.Number,
+  device: Schema.NullOr(Schema.String),
+  numerics: Schema.NullOr(Schema.String),
+  user: Schema.String,
+  sampled: Schema.NullOr(Schema.String),
+  outputs: Schema.Array(
+    Schema.Struct({
+      port: Schema.String,
+      recorded: Schema.String,
+      found: Schema.String,
+      difference: Schema.NullOr(Schema.String)
+    })
+  ),
+  /** The first update that did not learn what is recorded. */
+  difference: Schema.NullOr(Schema.String),
+  reasons: Schema.Array(Schema.String),
+  failure: Schema.NullOr(Schema.String)
+})
+export type VerifiedView = typeof VerifiedView.Type
+
 /** A node of a lineage: an artifact and the stage that made it. `distance` from the root is negative for what it came from. */
 export const LineageNodeView = Schema.Struct({
   ...ArtifactView.fields,
@@ -175,6 +201,8 @@ export const LineageNodeView = Schema.Struct({
   time: Schema.Number,
   seconds: Schema.Number,
   device: Schema.NullOr(Schema.String),
+  /** The newest verification of the stage as it gave this. */
+  verified: Schema.NullOr(VerifiedView),
   distance: Schema.Number,
   params: Schema.Json,
   metrics: Metrics,
@@ -300,6 +328,34 @@ export const Rollouts = Schema.Struct({
 })
 export type Rollouts = typeof Rollouts.Type
 
+/** The verifications of the stage that gave an artifact, newest first, of `total`; `command` verifies it without the page. */
+export const Verifications = Schema.Struct({
+  of: ArtifactView,
+  total: Schema.Number,
+  verified: Schema.Array(VerifiedView),
+  command: Schema.String
+})
+export type Verifications = typeof Verifications.Type
+
+/**
+ * The verification that goes on, or was the last: of which artifact, how many stages deep (null: back to the files), of what share of them (null: whole). `stage` is the one that runs
+ * again, `found` what was found so far. `version` grows with every change.
+ */
+export const Verifying = Schema.Struct({
+  version: Schema.Number,
+  state: Schema.Literals(["none", "running", "done", "failed", "stopped"]),
+  of: Schema.NullOr(ArtifactView),
+  depth: Schema.NullOr(Schema.Number),
+  sample: Schema.NullOr(Schema.Number),
+  began: Schema.NullOr(Schema.Number),
+  stage: Schema.NullOr(Schema.String),
+  step: Schema.NullOr(Schema.Number),
+  steps: Schema.NullOr(Schema.Number),
+  found: Schema.Array(VerifiedView),
+  error: Schema.NullOr(Schema.Struct({ message: Schema.String, next: Schema.String }))
+})
+export type Verifying = typeof Verifying.Type
+
 const whole = (minimum: number, maximum: number) => Schema.Int.check(Schema.isBetween({ minimum, maximum }))
 
 /** What `POST /api/sample` takes. */
@@ -314,6 +370,14 @@ export const SampleRequest = Schema.Struct({
   count: whole(1, 16)
 })
 export type SampleRequest = typeof SampleRequest.Type
+
+/** What `POST /api/verify` takes. */
+export const VerifyRequest = Schema.Struct({
+  artifact: Schema.String,
+  depth: Schema.NullOr(whole(1, 1_000_000)),
+  sample: Schema.NullOr(Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1, exclusiveMinimum: true })))
+})
+export type VerifyRequest = typeof VerifyRequest.Type
 
 /** What it gives. `limit` is how many tokens there was room for. */
 export const Sampled = Schema.Struct({

@@ -57,7 +57,14 @@ export const verify = Command.make(
     threads: flags.threads,
     asOf: flags.asOf,
     store: flags.store,
-    json: flags.json("Prints what was found as JSON")
+    json: flags.json("Prints what was found as JSON"),
+    events: Flag.Boolean("events").pipe(
+      Flag.withDescription(
+        "Prints each stage that runs again, how far it is and what was found as a line of JSON while it goes on, and at the end what --json prints"
+      ),
+      Flag.withDefault(false),
+      Flag.withoutNegation
+    )
   },
   (input) => from(async () => (await import("../verify.ts")).verify(input))
 ).pipe(

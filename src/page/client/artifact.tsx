@@ -41,6 +41,7 @@ export const Ways = ({ artifact, except = "" }: { readonly artifact: ArtifactVie
           </a>
         ) : null
       )}
+      {except === "verify" ? null : <a href={href("verify", id)}>Verify</a>}
       {except === "diff" ? null : <a href={href("diff", "", { a: id })}>Diff</a>}
     </span>
   )

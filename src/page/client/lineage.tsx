@@ -11,14 +11,15 @@ import { Answered } from "./notice.tsx"
 import { Parameters } from "./parameters.tsx"
 import { counted, duration, figure, moment } from "./quantity.ts"
 import { go, href, route, show } from "./route.ts"
+import { Verdict, verdictSign, verdictWords } from "./verdict.tsx"
 
 const nodeOf = (node: LineageNodeView, root: string): GraphNode => ({
   id: node.id,
   label: node.name,
-  note: `${node.kind}${node.id === root ? " · here" : ""}${node.more ? " · more beyond" : ""}`,
+  note: `${node.verified === null ? "" : `${verdictSign(node.verified)} `}${node.kind}${node.id === root ? " · here" : ""}${node.more ? " · more beyond" : ""}`,
   tone: `kind-${["table", "checkpoint", "tokenizer", "report"].includes(node.kind) ? node.kind : "other"}`,
   parts: [],
-  title: `${node.name}, ${about(node)}, made by ${node.operator}${node.more ? ", with more beyond" : ""}`
+  title: `${node.name}, ${about(node)}, made by ${node.operator}${node.verified === null ? "" : `, ${verdictWords(node.verified)}`}${node.more ? ", with more beyond" : ""}`
 })
 
 const Detail = ({ node, here }: { readonly node: LineageNodeView; readonly here: LineageNodeView }) => (
@@ -61,6 +62,18 @@ const Detail = ({ node, here }: { readonly node: LineageNodeView; readonly here:
         <>
           <dt>on</dt>
           <dd>{node.device}</dd>
+        </>
+      )}
+      {node.verified === null ? null : (
+        <>
+          <dt>verified</dt>
+          <dd>
+            <a href={href("verify", node.id)}>
+              <Verdict verified={node.verified} />
+            </a>{" "}
+            {moment(node.verified.time)}
+            {node.verified.device === null ? "" : `, on ${node.verified.device}`}
+          </dd>
         </>
       )}
       <dt>digest</dt>

@@ -7,7 +7,7 @@ import { useEffect, useState } from "preact/hooks"
 import type { LogEntry } from "../../lineage/run-log.ts"
 import type { Curves, Run, StageView } from "../answers.ts"
 import { advance, collect, type Growing, seriesId } from "../progress.ts"
-import { type Asked, ask, type Refused } from "./answer.ts"
+import { type Asked, ask, listenTo, type Refused, returns } from "./answer.ts"
 
 /** A run and its metrics. `version` grows with every change of the metrics. */
 export interface Live {
@@ -22,8 +22,13 @@ const SETTLE = 600
 /** The run called so, for as long as a part of the page looks on; none for an empty name. */
 export const useRun = (name: string): Asked<Live> => {
   const [state, setState] = useState<Asked<Live>>({ value: undefined, error: undefined, busy: name !== "" })
+  const again = returns.value
   useEffect(() => {
-    setState({ value: undefined, error: undefined, busy: name !== "" })
+    setState((old) => ({
+      value: old.value?.run.run === name ? old.value : undefined,
+      error: undefined,
+      busy: name !== ""
+    }))
     if (name === "") return
     const abort = new AbortController()
     const { signal } = abort
@@ -88,7 +93,7 @@ export const useRun = (name: string): Asked<Live> => {
     }
     const listen = (run: Run) => {
       if (run.state !== "running" || signal.aborted || document.hidden) return
-      source = new EventSource(`api/${path}/events?from=${run.next}`)
+      source = listenTo(`${path}/events?from=${run.next}`)
       source.addEventListener("message", ({ data }) => take(JSON.parse(data) as ReadonlyArray<LogEntry>))
       source.addEventListener("done", () => {
         source?.close()
@@ -110,6 +115,6 @@ export const useRun = (name: string): Asked<Live> => {
       window.clearTimeout(timer)
       document.removeEventListener("visibilitychange", seen)
     }
-  }, [name])
+  }, [name, again])
   return state
 }

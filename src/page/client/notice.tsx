@@ -4,15 +4,16 @@
  * @since 0.1.0
  */
 import type { ComponentChildren } from "preact"
-import type { Asked, Refused } from "./answer.ts"
+import { type Asked, type Refused, Unanswered } from "./answer.ts"
 
-/** An error with what can be done. */
-export const Problem = ({ error }: { readonly error: Pick<Refused, "message" | "next"> }) => (
-  <div class="notice bad" role="alert">
-    <p>{error.message}</p>
-    {error.next === "" || error.next === undefined ? null : <p class="faint">{error.next}</p>}
-  </div>
-)
+/** An error with what can be done. That the server is not there is said above. */
+export const Problem = ({ error }: { readonly error: Pick<Refused, "message" | "next"> }) =>
+  error instanceof Unanswered ? null : (
+    <div class="notice bad" role="alert">
+      <p>{error.message}</p>
+      {error.next === "" || error.next === undefined ? null : <p class="faint">{error.next}</p>}
+    </div>
+  )
 
 /** Why there is nothing, and what to do. */
 export const Empty = ({ children }: { readonly children: ComponentChildren }) => <div class="notice">{children}</div>

@@ -8,6 +8,7 @@ import "./page.css"
 import type { FunctionComponent } from "preact"
 import { render } from "preact"
 import { useEffect, useRef } from "preact/hooks"
+import { away } from "./answer.ts"
 import { CurvesView } from "./curves.tsx"
 import { DiffView } from "./diff.tsx"
 import { LineageView } from "./lineage.tsx"
@@ -20,6 +21,7 @@ import { RunView } from "./run.tsx"
 import { Runs } from "./runs.tsx"
 import { TableView } from "./table.tsx"
 import { themes, wish } from "./theme.ts"
+import { VerifyView } from "./verify.tsx"
 
 /** Views by the first word of their address; those with a name are in the menu. */
 const views: { readonly [view: string]: readonly [FunctionComponent, string] } = {
@@ -29,6 +31,7 @@ const views: { readonly [view: string]: readonly [FunctionComponent, string] } =
   curves: [CurvesView, "Curves"],
   lineage: [LineageView, "Lineage"],
   diff: [DiffView, "Diff"],
+  verify: [VerifyView, "Verify"],
   table: [TableView, "Tables"],
   rollouts: [RolloutsView, "Rollouts"],
   play: [PlaygroundView, "Playground"]
@@ -90,6 +93,15 @@ const Page = () => {
         </label>
       </header>
       <main id="main" ref={main} tabIndex={-1} class={`view-${view}`}>
+        {away.value ? (
+          <div class="notice bad" role="alert">
+            <p>ptmflow serve does not answer.</p>
+            <p class="faint">
+              If it was stopped, start it again at the same port. This page looks for it and goes on by itself; what is
+              below is as it was.
+            </p>
+          </div>
+        ) : null}
         <View key={view} />
       </main>
     </>

@@ -3,9 +3,8 @@
  *
  * @since 0.1.0
  */
-import { useEffect, useState } from "preact/hooks"
 import type { PlanView as PlanAnswer, PlanStage } from "../answers.ts"
-import { type Asked, ask, type Refused } from "./answer.ts"
+import { post, useFollowed } from "./answer.ts"
 import { tally, wordOf } from "./collapse.ts"
 import { Dag } from "./dag.tsx"
 import { useRun } from "./live.ts"
@@ -15,46 +14,6 @@ import { counted, duration, moment } from "./quantity.ts"
 import { href, route } from "./route.ts"
 import { StagePanel } from "./run.tsx"
 import { State } from "./runs.tsx"
-
-/** The plan as it is now, for as long as a part of the page looks on. */
-export const usePlan = (): Asked<PlanAnswer> => {
-  const [state, setState] = useState<Asked<PlanAnswer>>({ value: undefined, error: undefined, busy: true })
-  useEffect(() => {
-    const abort = new AbortController()
-    let source: EventSource | undefined
-    const load = () =>
-      ask<PlanAnswer>("plan", { signal: abort.signal }).then(
-        (value) => {
-          if (abort.signal.aborted) return value
-          setState({ value, error: undefined, busy: false })
-          return value
-        },
-        (error: Refused) => {
-          if (!abort.signal.aborted) setState((old) => ({ ...old, error, busy: false }))
-          return undefined
-        }
-      )
-    const seen = async () => {
-      if (document.hidden) {
-        source?.close()
-        source = undefined
-        return
-      }
-      const plan = await load()
-      if (plan?.file === null || plan === undefined || source !== undefined || abort.signal.aborted) return
-      source = new EventSource("api/plan/events")
-      source.addEventListener("message", load)
-    }
-    document.addEventListener("visibilitychange", seen)
-    seen()
-    return () => {
-      abort.abort()
-      source?.close()
-      document.removeEventListener("visibilitychange", seen)
-    }
-  }, [])
-  return state
-}
 
 const Detail = ({ stage }: { readonly stage: PlanStage }) => (
   <Panel name={stage.stage} state={stage.state}>
@@ -92,7 +51,7 @@ const Detail = ({ stage }: { readonly stage: PlanStage }) => (
   </Panel>
 )
 
-const again = () => ask("plan", { method: "POST", headers: { "content-type": "application/json" }, body: "{}" })
+const again = () => post("plan", {})
 
 /** What is to be done, or how far the run is. */
 const Stages = ({ plan }: { readonly plan: PlanAnswer }) => {
@@ -152,7 +111,7 @@ const Stages = ({ plan }: { readonly plan: PlanAnswer }) => {
 
 /** The view of the pipeline. */
 export const PlanView = () => (
-  <Answered asked={usePlan()}>
+  <Answered asked={useFollowed<PlanAnswer>("plan", ({ file }) => file !== null)}>
     {(plan) =>
       plan.file === null ? (
         <>

@@ -5,7 +5,7 @@
  */
 import { useRef, useState } from "preact/hooks"
 import type { Lineage, Sampled } from "../answers.ts"
-import { ask, type Refused, useAnswer } from "./answer.ts"
+import { post, type Refused, useAnswer } from "./answer.ts"
 import { Choose, Ways } from "./artifact.tsx"
 import { Answered, Problem } from "./notice.tsx"
 import { duration, figure } from "./quantity.ts"
@@ -75,12 +75,11 @@ const Play = () => {
     setBusy(true)
     setError(undefined)
     try {
-      const answer = await ask<Sampled>("sample", {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ checkpoint: id, prompt: given.get("prompt"), ...numbers }),
-        signal: abort.signal
-      })
+      const answer = await post<Sampled>(
+        "sample",
+        { checkpoint: id, prompt: given.get("prompt"), ...numbers },
+        { signal: abort.signal }
+      )
       setSampled(answer)
     } catch (cause) {
       if (!abort.signal.aborted) setError(cause as Refused)

@@ -4,9 +4,8 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type { Made } from "../../lineage/ledger.ts"
+import { exactly, exactReference } from "../../lineage/exact.ts"
 import { resolve } from "../../lineage/ledger.ts"
-import { stageRecord } from "../../lineage/records.ts"
 import type { Artifact } from "../../operator/artifact.ts"
 import { Store } from "../../store/store.ts"
 import type { ArtifactView } from "../answers.ts"
@@ -35,16 +34,11 @@ export const artifactView = (artifact: Artifact, stage: string, key: string, por
  * kind are the page's own links.
  */
 export const findArtifact = Effect.fnUntraced(function* (reference: string) {
-  const exact = /^([0-9a-f]{64}):([\w.-]+)$/.exec(reference)
-  if (exact === null) return yield* resolve(reference)
-  const [, key, port] = exact as unknown as [string, string, string]
+  const exact = exactReference(reference)
+  if (exact === undefined) return yield* resolve(reference)
   const { journal } = yield* Store
   yield* journal.refresh
-  const record = stageRecord(journal, key)
-  const artifact = record === undefined || !Object.hasOwn(record.outputs, port) ? undefined : record.outputs[port]
-  if (record === undefined || artifact === undefined) {
-    return yield* missing(reference, `there is no output ${port} of a stage with key ${key.slice(0, 12)}`)
-  }
-  const made: Made = { artifact, key, port, stage: record.stage }
-  return made
+  const made = exactly(journal, exact)
+  if (made !== undefined) return made
+  return yield* missing(reference, `there is no output ${exact.port} of a stage with key ${exact.key.slice(0, 12)}`)
 })

@@ -65,7 +65,7 @@ const check = (
       405,
       "method",
       `${request.method} is not answered`,
-      "GET looks, POST /api/sample samples, POST /api/plan plans."
+      "GET looks, POST /api/sample samples, POST /api/plan plans, POST /api/verify verifies."
     )
   }
   const origin = request.headers["origin"]

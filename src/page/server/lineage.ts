@@ -8,9 +8,12 @@ import { diff as diffOf } from "../../executor/diff.ts"
 import { downstream, type Made } from "../../lineage/ledger.ts"
 import { paramsOf, placeOf, type StageRecord } from "../../lineage/record.ts"
 import { recordThatGave } from "../../lineage/records.ts"
+import { verifiedOf } from "../../lineage/verified.ts"
+import type { Journal } from "../../store/journal.ts"
 import { Store } from "../../store/store.ts"
 import type { Diff, Lineage, LineageNodeView } from "../answers.ts"
 import { artifactView, findArtifact } from "./artifact.ts"
+import { verifiedView } from "./verified.ts"
 
 /** Nodes of an answer at most: a person walks on from there. */
 const MOST = 300
@@ -19,7 +22,8 @@ const idOf = (key: string, port: string): string => `${key}:${port}`
 
 type Node = Omit<LineageNodeView, "inputs" | "more"> & { readonly record: StageRecord }
 
-const nodeOf = (record: StageRecord, port: string, distance: number): Node => {
+const nodeOf = (journal: Journal, record: StageRecord, port: string, distance: number): Node => {
+  const verified = verifiedOf(journal, { key: record.key, port, artifact: record.outputs[port]! })
   const { key, metrics, pipeline, preimage, run, seconds, stage, time } = record
   return {
     ...artifactView(record.outputs[port]!, stage, key, port),
@@ -31,6 +35,7 @@ const nodeOf = (record: StageRecord, port: string, distance: number): Node => {
     time,
     seconds,
     device: placeOf(record),
+    verified: verified === undefined ? null : verifiedView(verified),
     distance,
     params: paramsOf(preimage),
     metrics: Object.fromEntries(
@@ -49,7 +54,7 @@ export const lineage = Effect.fnUntraced(function* (reference: string, depth: nu
   const add = (key: string, port: string, digest: string | undefined, distance: number): Node | undefined => {
     const record = digest === undefined ? undefined : recordThatGave(journal, key, port, digest)
     if (record === undefined) return undefined
-    const node = nodeOf(record, port, distance)
+    const node = nodeOf(journal, record, port, distance)
     nodes.set(node.id, node)
     return node
   }

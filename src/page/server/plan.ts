@@ -8,7 +8,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import * as Stream from "effect/Stream"
 import type { Plan } from "../../executor/plan.ts"
 import { runNames, runRecords } from "../../lineage/records.ts"
 import { isAlive } from "../../store/holder.ts"
@@ -120,30 +119,3 @@ export const planning = Effect.fnUntraced(function* (
   yield* Effect.forkScoped(Effect.forever(Effect.andThen(look, Effect.sleep(LOOK))))
   return { view: () => view, again: make }
 })
-
-const QUIET_LOOKS = 50
-const LISTEN = Duration.millis(200)
-
-/** The version of the plan as server-sent events: at once, and whenever it is another. */
-export const planEvents = ({ view }: Planning): Stream.Stream<string> => {
-  let quiet = 0
-  const look = (known: number) => {
-    const { version } = view()
-    quiet = version === known ? quiet + 1 : 0
-    const text =
-      version === known
-        ? quiet % QUIET_LOOKS === 1
-          ? ": still there\n\n"
-          : ""
-        : `id: ${version}\ndata: ${version}\n\n`
-    return [text, version] as const
-  }
-  return Stream.unfold(-1, (known) =>
-    known < 0
-      ? Effect.sync(() => look(known))
-      : Effect.delay(
-          Effect.sync(() => look(known)),
-          LISTEN
-        )
-  )
-}

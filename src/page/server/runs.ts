@@ -151,7 +151,10 @@ export const run = Effect.fnUntraced(function* (name: string) {
   const before = known.get(record.position)
   if (before !== undefined) return before
   const view = { ...summaryOf(record), outputs: record.outputs, next: 0 }
-  const bytes = Buffer.from(runText(view, yield* runResults(record)))
+  const text =
+    runText(view, yield* runResults(record)) ??
+    JSON.stringify({ ...view, detail: yield* stagesOf(record, { next: 0, stages: new Map(), reasons: new Map() }) })
+  const bytes = Buffer.from(text)
   if (known.size >= ANSWERED) known.delete(known.keys().next().value!)
   known.set(record.position, bytes)
   return bytes

@@ -31,19 +31,25 @@ import {
   type Runs,
   SampleRequest,
   type StageDetail,
-  type TablePage
+  type TablePage,
+  type Verifications,
+  type Verifying as VerifyingView,
+  VerifyRequest
 } from "../answers.ts"
 import { assets } from "./assets.ts"
 import type { Filter } from "./filter.ts"
 import { guard, isLoopback, newToken } from "./guard.ts"
 import { diff, lineage } from "./lineage.ts"
-import { noPlanning, type Planner, type Planning, planEvents, planning } from "./plan.ts"
+import { noPlanning, type Planner, type Planning, planning } from "./plan.ts"
 import { sample } from "./playground.ts"
 import { answer, missing, PageError, refuse, toPageError, wrong } from "./refusal.ts"
 import { rollouts } from "./rollouts.ts"
 import { curves, events, run, runArtifacts, runs, stageDetail } from "./runs.ts"
 import { seen } from "./seen.ts"
 import { tablePage } from "./table.ts"
+import { verifications } from "./verified.ts"
+import { noVerifying, type Verifier, type Verifying, verifying } from "./verify.ts"
+import { type Followed, versions } from "./versions.ts"
 
 /** Where a server listens, and what opens the page. */
 export interface Serving {
@@ -89,22 +95,38 @@ const filterOf = (query: URLSearchParams): Effect.Effect<Filter | undefined, Pag
 const eventStream = { contentType: "text/event-stream", headers: { "x-accel-buffering": "no" } } as const
 
 const decodeSample = Schema.decodeUnknownEffect(SampleRequest)
+const decodeVerify = Schema.decodeUnknownEffect(VerifyRequest)
 
 /** What is posted at most. */
 const BODY_LIMIT = ByteSize.kibibytes(256)
+
+const bodyOf = (request: Request) =>
+  request.json.pipe(
+    Effect.provideService(HttpIncomingMessage.MaxBodySize, BODY_LIMIT),
+    Effect.mapError(() => wrong("body", "the request is not JSON, or is longer than 256 KiB"))
+  )
 
 const sampleFrom = Effect.fnUntraced(function* (
   request: Request,
   device: Effect.Effect<Device["Service"], DeviceError>
 ) {
-  const body = yield* request.json.pipe(
-    Effect.provideService(HttpIncomingMessage.MaxBodySize, BODY_LIMIT),
-    Effect.mapError(() => wrong("body", "the request is not JSON, or is longer than 256 KiB"))
-  )
-  return yield* sample(yield* decodeSample(body, { errors: "all" }), device)
+  return yield* sample(yield* decodeSample(yield* bodyOf(request), { errors: "all" }), device)
 })
 
-const routes = (store: Store["Service"], device: Effect.Effect<Device["Service"], DeviceError>, plans: Planning) => {
+const verifyFrom = Effect.fnUntraced(function* (request: Request, { start, view }: Verifying) {
+  yield* start(yield* decodeVerify(yield* bodyOf(request), { errors: "all" }))
+  return view()
+})
+
+/** What answers with more than what is in the store. */
+interface Parts {
+  readonly store: Store["Service"]
+  readonly device: Effect.Effect<Device["Service"], DeviceError>
+  readonly plans: Planning
+  readonly verifies: Verifying
+}
+
+const routes = ({ device, plans, store, verifies }: Parts) => {
   const provide = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.provideService(effect, Store, store)
   const param = Effect.map(HttpRouter.params, ({ run, reference }) => decodeURIComponent(run ?? reference ?? ""))
   const get = <A extends object>(
@@ -113,6 +135,10 @@ const routes = (store: Store["Service"], device: Effect.Effect<Device["Service"]
   ) =>
     HttpRouter.route("GET", path, (request) =>
       answer(Effect.flatMap(param, (name) => provide(handler(name, queryOf(request)))))
+    )
+  const follow = (path: `/${string}`, followed: Followed) =>
+    HttpRouter.route("GET", path, () =>
+      Effect.sync(() => HttpServerResponse.stream(Stream.encodeText(versions(followed)), eventStream))
     )
   const live = HttpRouter.route("GET", "/api/runs/:run/events", (request) =>
     Effect.gen(function* () {
@@ -158,10 +184,13 @@ const routes = (store: Store["Service"], device: Effect.Effect<Device["Service"]
       Effect.flatMap(page(query, 24, 200), ([from, limit]) => rollouts(name, from, limit))
     ),
     get<PlanView>("/api/plan", () => Effect.sync(plans.view)),
-    HttpRouter.route("GET", "/api/plan/events", () =>
-      Effect.sync(() => HttpServerResponse.stream(Stream.encodeText(planEvents(plans)), eventStream))
-    ),
+    follow("/api/plan/events", plans),
     HttpRouter.route("POST", "/api/plan", () => answer(Effect.map(plans.again, plans.view))),
+    get<Verifications>("/api/verified/:reference", verifications),
+    get<VerifyingView>("/api/verify", () => Effect.sync(verifies.view)),
+    follow("/api/verify/events", verifies),
+    HttpRouter.route("POST", "/api/verify", (request) => answer(provide(verifyFrom(request, verifies)))),
+    HttpRouter.route("POST", "/api/verify/stop", () => answer(Effect.map(verifies.stop, verifies.view))),
     HttpRouter.route("POST", "/api/sample", (request) => answer(provide(sampleFrom(request, device))))
   ] as const
 }
@@ -175,16 +204,17 @@ const nothing = (request: Request): HttpServerResponse.HttpServerResponse => {
       )
 }
 
-/** Serves until the scope closes. Any host but this machine's own gets a token. `port` 0: any that is free. `device` is opened by the first request that samples; `planner` plans the pipeline that is shown, if there is one. */
+/** Serves until the scope closes. Any host but this machine's own gets a token. `port` 0: any that is free. `device` is opened by the first request that samples; `planner` plans the pipeline that is shown, if there is one, and `verifier` verifies, where the page may. */
 export const serve = Effect.fnUntraced(function* (options: {
   readonly host: string
   readonly port: number
   readonly device: Layer.Layer<Device, DeviceError>
   readonly planner?: Planner | undefined
+  readonly verifier?: Verifier | undefined
 }): Effect.fn.Return<Serving, PageError, Store | Scope.Scope> {
   const scope = yield* Effect.scope
   const store = yield* Store
-  const { device, host, planner, port } = options
+  const { device, host, planner, port, verifier } = options
   const token = isLoopback(host) ? undefined : newToken()
   // Not given up with the request that opens it: the next one needs it too.
   const opened = yield* Effect.cached(
@@ -192,9 +222,11 @@ export const serve = Effect.fnUntraced(function* (options: {
   )
   const files = yield* assets
   const plans = planner === undefined ? noPlanning : yield* planning(planner)
+  const verifies = verifier === undefined ? noVerifying : yield* verifying(verifier)
+  const parts = { store, device: opened, plans, verifies }
   const app = HttpRouter.use((router) =>
     Effect.gen(function* () {
-      yield* router.addAll(routes(store, opened, plans))
+      yield* router.addAll(routes(parts))
       for (const [path, response] of files) yield* router.add("GET", path as `/${string}`, response)
       yield* router.add("*", "/*", (request) => Effect.succeed(nothing(request)))
       yield* router.addGlobalMiddleware(guard(token))
