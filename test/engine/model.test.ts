@@ -366,6 +366,22 @@ describe.each(Object.entries(models))("generation: %s", (_, tiny) => {
     }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 1 })))
   )
 
+  it.effect("an answer does not end with what another left in its slot", () =>
+    Effect.gen(function* () {
+      const session = yield* Session.make(initialize(tiny, 1))
+      const [first] = requests
+      const [answer] = yield* generate(session, [first!], sampling)
+      const stop = answer!.tokens[1]!
+      // The second prompt ends where the first answer does.
+      const length = first!.prompt.length + answer!.tokens.indexOf(stop) + 1
+      const second = { prompt: randomTokens(length, tiny.vocabulary, 8), key: [5, 0] as const, limit: 6 }
+      const [free] = yield* generate(session, [second], sampling)
+      const end = free!.tokens.indexOf(stop)
+      const together = yield* generate(session, [first!, second], sampling, { stopTokens: [stop], batch: 1 })
+      assert.deepStrictEqual(together[1]!.tokens, end < 0 ? free!.tokens : free!.tokens.slice(0, end + 1))
+    }).pipe(Effect.scoped, Effect.provide(cpu({ threads: 1 })))
+  )
+
   it.effect("argmax follows a model trained to count", () =>
     Effect.gen(function* () {
       const session = yield* Session.make(initialize(tiny, 1))

@@ -147,6 +147,8 @@ describe("the shuffled order", () => {
         Array.from({ length: 10 }, (_, i) => 32 * i)
       )
     }
+    assert.notDeepEqual(starts.slice(10), starts.slice(0, 10))
+    assert.notDeepEqual(startsOf("shuffled", count, batch, length, 4, 0), starts.slice(0, 4))
     assert.deepStrictEqual(startsOf("shuffled", count, batch, length, 3, 4), starts.slice(16))
   })
 })

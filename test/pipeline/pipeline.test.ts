@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as fc from "fast-check"
 import * as Operator from "../../src/operator/operator.ts"
+import { nearest } from "../../src/pipeline/nearest.ts"
 import type { Output } from "../../src/pipeline/output.ts"
 import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { numberPort } from "../executor/json-port.ts"
@@ -113,6 +114,33 @@ describe("settings", () => {
         )
       )
       assert.include(none.message, "the pipeline has none")
+    })
+  )
+
+  it("the nearest names come first, whatever their case, three at most", () => {
+    assert.deepStrictEqual(nearest("ppo.CLIP", ["clip", "PPO.clip", "sft.clip", "ppo.clips"]), [
+      "PPO.clip",
+      "ppo.clips",
+      "sft.clip"
+    ])
+    assert.deepStrictEqual(nearest("clip", ["epochs"]), [])
+  })
+
+  it.effect("parameters that are other ones once they are written as JSON are refused", () =>
+    Effect.gen(function* () {
+      const operator = Operator.make("absent", {
+        description: "Has one field that may be undefined and null",
+        params: Schema.Struct({ a: Schema.optional(Schema.NullOr(Schema.Number)) }),
+        inputs: {},
+        outputs: { n: numberPort },
+        run: () => Effect.succeed({ n: 1 })
+      })
+      const build = (params: { readonly a?: number | null }) =>
+        Pipeline.build(Pipeline.make("absent", {}, (p) => ({ n: p.add(operator, { params }).n })))
+      const [stage] = (yield* build({ a: null })).stages
+      assert.deepStrictEqual(stage!.paramsTree, { a: null })
+      const error = yield* Effect.flip(build({ a: undefined } as { readonly a?: number }))
+      assert.include(error.message, "another value when it is written as JSON and read back")
     })
   )
 })
