@@ -43,7 +43,7 @@ export interface Learner {
   readonly isLong: boolean
 }
 
-const VERSION = 7
+const VERSION = 8
 const BUSY_MS = 10_000
 
 /** Bytes of a page: a question of ten thousand records reads all of the file, and each page is a call of the system. */
@@ -121,6 +121,8 @@ const update = (database: DatabaseSync, journal: Journal): void => {
     }
     const records = known?.slice(1) ?? recordsOf(journal, -1)
     const stage = database.prepare("INSERT OR REPLACE INTO stages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    const first = database.prepare("SELECT min(position) AS id FROM stages WHERE key = ?")
+    const idOf = (key: string) => (first.get(key) as { readonly id: number | null }).id ?? undefined
     const took = database.prepare("INSERT OR REPLACE INTO took VALUES(?, ?)")
     const gave = database.prepare("INSERT OR REPLACE INTO gave VALUES(?, ?)")
     const learned = database.prepare("INSERT OR REPLACE INTO learned VALUES(?, ?, ?, ?, ?)")
@@ -128,7 +130,14 @@ const update = (database: DatabaseSync, journal: Journal): void => {
       const record = value() as Indexed
       // The result of no key is no stage's last one, and its recipe is of no use.
       const recipe = kind === "stage" ? textOf(record?.recipe) : null
-      stage.run(position, key, textOf(record?.pipeline), textOf(record?.stage), recipe, ...shownOf(record))
+      stage.run(
+        position,
+        key,
+        textOf(record?.pipeline),
+        textOf(record?.stage),
+        recipe,
+        ...shownOf(record, idOf(key) ?? position, idOf)
+      )
       for (const digest of digestsIn(record?.preimage?.inputs)) took.run(digest, position)
       for (const digest of digestsIn(record?.outputs)) gave.run(digest, position)
       for (const [digest, chunk, port, bits] of learnedIn(record)) learned.run(digest, chunk, position, port, bits)
@@ -176,9 +185,10 @@ const openSomewhere = (store: Store["Service"]): DatabaseSync => {
 
 const indexOf = (database: DatabaseSync): ArtifactIndex => {
   const users = database.prepare(
-    `SELECT each.key AS at, stages.key AS key FROM json_each(?) AS each JOIN took ON took.digest = each.value
-     JOIN stages USING (position) ORDER BY each.key, position`
+    `SELECT each.key, stages.key FROM json_each(?) AS each CROSS JOIN took ON took.digest = each.value
+     CROSS JOIN stages USING (position)`
   )
+  users.setReturnArrays(true)
   const makers = database.prepare(
     "SELECT key FROM gave JOIN stages USING (position) WHERE digest >= ? AND digest < ? ORDER BY position"
   )
@@ -199,9 +209,8 @@ const indexOf = (database: DatabaseSync): ArtifactIndex => {
   return {
     users: (digests) => {
       const found = digests.map(() => new Set<string>())
-      for (const { at, key } of users.iterate(JSON.stringify(digests)) as Iterable<{ at: number; key: string }>) {
-        found[at]!.add(key)
-      }
+      const rows = users.all(JSON.stringify(digests)) as unknown as ReadonlyArray<readonly [at: number, key: string]>
+      for (const [at, key] of rows) found[at]!.add(key)
       return found.map((each) => [...each])
     },
     makers: (prefix) => keys(makers.all(prefix, `${prefix}g`)),

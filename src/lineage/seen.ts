@@ -14,9 +14,9 @@ import {
   difference,
   intersection,
   type RowRanges,
-  rangeAt,
   rangesFromText,
   rangesOf,
+  textMeets,
   union,
   unionOf
 } from "../operator/row-ranges.ts"
@@ -96,11 +96,9 @@ const learningOf = Effect.fnUntraced(function* (store: Store["Service"], view: V
   const found: Array<number> = []
   const seen: Array<RowRanges> = []
   for (const [i, text] of (trace?.rows[port] ?? []).entries()) {
-    const learned = rangesFromText(text) ?? []
-    if (!learned.some(([first, last]) => (rows[rangeAt(rows, first)]?.[0] ?? Number.POSITIVE_INFINITY) <= last))
-      continue
+    if (!textMeets(text, rows)) continue
     found.push(i + 1)
-    seen.push(intersection(rows, learned))
+    seen.push(intersection(rows, rangesFromText(text) ?? []))
   }
   if (trace === undefined || found.length === 0) return undefined
   const learning: Learning = { port, rows: unionOf(seen), updates: rangesOf(found), of: trace.losses.length }

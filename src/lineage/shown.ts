@@ -10,12 +10,13 @@ import { briefOf, type StageBrief, type StageNode } from "./records.ts"
 export const SHOWN = "shown TEXT, metrics TEXT, inputs TEXT, outputs TEXT"
 
 /**
- * What the graph of a run shows of a stage record, as it is kept, as ten thousand take longer to parse than to find: `metrics` are JSON, `inputs` for each its name, and
- * the key and the port that it came from.
+ * What the graph of a run shows of a stage record, as it is kept, as ten thousand take longer to parse than to find. `metrics` are JSON. `id` stands for its key, and `inputs` are
+ * for each its name, the id of the key that it came from, and the port; the key itself where nothing was recorded of it before.
  */
 export interface StageRow extends Omit<StageNode, "inputs" | "metrics"> {
+  readonly id: number
   readonly metrics: string
-  readonly inputs: ReadonlyArray<string>
+  readonly inputs: ReadonlyArray<string | number>
 }
 
 /** Of the newest record of each key, of those up to a position if one is given; null where there is none. */
@@ -31,26 +32,23 @@ export interface Shown {
   readonly rows: Look<StageRow>
 }
 
-const flatInputs = (inputs: unknown): StageRow["inputs"] =>
-  Object.entries((inputs ?? {}) as StageNode["inputs"]).flatMap(([name, { key, port }]) => [name, key, port])
-
-const inputsFrom = (flat: StageRow["inputs"]): StageNode["inputs"] => {
-  const inputs: { [name: string]: { readonly key: string; readonly port: string } } = {}
-  for (let i = 0; i < flat.length; i += 3) inputs[flat[i]!] = { key: flat[i + 1]!, port: flat[i + 2]! }
-  return inputs
-}
-
-/** The values of the columns `SHOWN` for a record. */
-export const shownOf = (record: unknown): ReadonlyArray<string | null> => {
+/** The values of the columns `SHOWN` for a record with an id, where `idOf` gives that of a key of which something was recorded before. */
+export const shownOf = (
+  record: unknown,
+  id: number,
+  idOf: (key: string) => number | undefined
+): ReadonlyArray<string | null> => {
   const brief = briefOf(record)
   if (brief === undefined) return [null, null, null, null]
+  const { inputs: taken = {} } = record as Partial<StageNode>
   const { metrics, operator, outputs, run, seconds, stage, time } = brief
-  const inputs = flatInputs((record as { readonly inputs?: unknown }).inputs)
-  const shown = JSON.stringify([run, stage, operator, time, seconds]).slice(1, -1)
+  const inputs = Object.entries(taken).flatMap(([name, { key, port }]) => [name, idOf(key) ?? key, port])
+  const shown = JSON.stringify([id, run, stage, operator, time, seconds]).slice(1, -1)
   return [shown, JSON.stringify(metrics), JSON.stringify(inputs), JSON.stringify(outputs)]
 }
 
 type Fields<A, B> = readonly [
+  id: number,
   run: string,
   stage: string,
   operator: string,
@@ -59,7 +57,7 @@ type Fields<A, B> = readonly [
   metrics: A,
   ports: B
 ]
-const FIELDS = 7
+const FIELDS = 8
 
 /**
  * Looks up in the table `stages`. What is found comes as one text, by turns the number of the key and its fields, and is parsed at once: ten thousand rows of
@@ -78,33 +76,45 @@ export const shownIn = (database: DatabaseSync): Shown => {
       const flat = JSON.parse(list)
       const found = new Array<C | null>(keys.length).fill(null)
       for (let i = 0; i < flat.length; i += FIELDS + 1) {
-        found[flat[i]] = of(flat[i + 1], flat[i + 2], flat[i + 3], flat[i + 4], flat[i + 5], flat[i + 6], flat[i + 7])
+        const [id, run, stage, operator] = [flat[i + 1], flat[i + 2], flat[i + 3], flat[i + 4]]
+        found[flat[i]] = of(id, run, stage, operator, flat[i + 5], flat[i + 6], flat[i + 7], flat[i + 8])
       }
       return found
     }
   }
-  type Metrics = StageBrief["metrics"]
-  return {
-    briefs: looking(
-      "metrics",
-      "outputs",
-      (run, stage, operator, time, seconds, metrics: Metrics, outputs: StageBrief["outputs"]) => {
-        return { run, stage, operator, time, seconds, metrics, outputs }
+  type Outputs = StageBrief["outputs"]
+  const briefs = looking(
+    "metrics",
+    "outputs",
+    (_, run, stage, operator, time, seconds, metrics: StageBrief["metrics"], outputs: Outputs): StageBrief => {
+      return { run, stage, operator, time, seconds, metrics, outputs }
+    }
+  )
+  const rows = looking(
+    "json_quote(metrics)",
+    "inputs",
+    (id, run, stage, operator, time, seconds, metrics: string, inputs: StageRow["inputs"]): StageRow => {
+      return { id, run, stage, operator, time, seconds, metrics, inputs }
+    }
+  )
+  const keys = database.prepare(
+    "SELECT position AS id, stages.key FROM json_each(?) AS each JOIN stages ON position = each.value"
+  )
+  const nodes: Shown["nodes"] = (asked, upTo) => {
+    const found = rows(asked, upTo)
+    const ids = new Set(found.flatMap((row) => row?.inputs.filter((each) => typeof each === "number") ?? []))
+    const known = keys.all(JSON.stringify([...ids])) as unknown as ReadonlyArray<{ id: number; key: string }>
+    const keyOf = new Map<string | number, string>(known.map(({ id, key }) => [id, key]))
+    return found.map((row) => {
+      if (row === null) return null
+      const { id: _, inputs: flat, metrics, ...rest } = row
+      const inputs: { [name: string]: { readonly key: string; readonly port: string } } = {}
+      for (let i = 0; i < flat.length; i += 3) {
+        const [name, from, port] = [flat[i]!, flat[i + 1]!, flat[i + 2]!]
+        inputs[name] = { key: keyOf.get(from) ?? String(from), port: String(port) }
       }
-    ),
-    nodes: looking(
-      "metrics",
-      "inputs",
-      (run, stage, operator, time, seconds, metrics: Metrics, inputs: StageRow["inputs"]) => {
-        return { run, stage, operator, time, seconds, metrics, inputs: inputsFrom(inputs) }
-      }
-    ),
-    rows: looking(
-      "json_quote(metrics)",
-      "inputs",
-      (run, stage, operator, time, seconds, metrics: string, inputs: StageRow["inputs"]) => {
-        return { run, stage, operator, time, seconds, metrics, inputs }
-      }
-    )
+      return { ...rest, metrics: JSON.parse(metrics) as StageNode["metrics"], inputs }
+    })
   }
+  return { briefs, nodes, rows }
 }

@@ -66,11 +66,27 @@ export const countRows = (ranges: RowRanges): number => ranges.reduce((sum, [fir
 export const rangesText = (ranges: RowRanges): string =>
   ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(",")
 
-/** The set that `rangesText` wrote; of another text undefined. Traces have thousands: a character is looked at once. */
+/** The set that `rangesText` wrote; of another text undefined. */
 export const rangesFromText = (text: string): RowRanges | undefined => {
-  if (text === "") return []
   const ranges: Array<readonly [number, number]> = []
-  let [first, number, digits] = [-1, 0, 0]
+  return eachRange(text, (first, last) => ranges.push([first, last])) ? ranges : undefined
+}
+
+/** Whether the set that `rangesText` wrote has a row of another. */
+export const textMeets = (text: string, rows: RowRanges): boolean => {
+  let meets = false
+  const isSet = eachRange(text, (first, last) => {
+    meets ||= (rows[rangeAt(rows, first)]?.[0] ?? Number.POSITIVE_INFINITY) <= last
+  })
+  return isSet && meets
+}
+
+/** Tells the ranges of a text that `rangesText` wrote; false where it is another. Traces have thousands: a character is looked at once. */
+const eachRange = (text: string, tell: (first: number, last: number) => void): boolean => {
+  if (text === "") return true
+  let first = -1
+  let number = 0
+  let digits = 0
   for (let i = 0; i <= text.length; i++) {
     const code = i === text.length ? COMMA : text.charCodeAt(i)
     if (code >= ZERO && code <= ZERO + 9) {
@@ -78,16 +94,16 @@ export const rangesFromText = (text: string): RowRanges | undefined => {
       digits++
       continue
     }
-    if (digits === 0 || (code === DASH ? first >= 0 : code !== COMMA)) return undefined
+    if (digits === 0 || (code === DASH ? first >= 0 : code !== COMMA)) return false
     if (code === DASH) first = number
     else {
-      if (first > number) return undefined
-      ranges.push([first < 0 ? number : first, number])
+      if (first > number) return false
+      tell(first < 0 ? number : first, number)
       first = -1
     }
     number = digits = 0
   }
-  return ranges
+  return true
 }
 
 const [ZERO, DASH, COMMA] = [48, 45, 44]

@@ -73,6 +73,10 @@ export const openJournalIndex = (
     const all = database.prepare(
       "SELECT key, position, length FROM records WHERE position > ? AND position < ? AND kind = ? ORDER BY position"
     )
+    // Of the last ones: not by kind, of which all would be looked through.
+    const later = database.prepare(
+      "SELECT key, position, length FROM records WHERE position > ? AND position < ? AND +kind = ? ORDER BY position"
+    )
     const within = database.prepare(
       "SELECT kind, key, position, length FROM records WHERE position >= ? AND position < ? AND superseded = 0"
     )
@@ -87,12 +91,14 @@ export const openJournalIndex = (
       },
       within: (from, to) => within.all(from, Math.min(to, covers)) as unknown as ReadonlyArray<Place>,
       all: (kind, after) =>
-        (all.all(after, covers, kind) as unknown as ReadonlyArray<Place>).map(({ key, length, position }) => ({
-          kind,
-          key,
-          position,
-          length
-        })),
+        ((after < 0 ? all : later).all(after, covers, kind) as unknown as ReadonlyArray<Place>).map(
+          ({ key, length, position }) => ({
+            kind,
+            key,
+            position,
+            length
+          })
+        ),
       kinds: () => (kinds.all(covers) as unknown as ReadonlyArray<{ readonly kind: string }>).map(({ kind }) => kind)
     }
   } catch {

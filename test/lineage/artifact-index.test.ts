@@ -1,6 +1,7 @@
 /** The ledger's index against a look at every record (rows 30 and 34). */
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { openIndex, reindex } from "../../src/lineage/artifact-index.ts"
@@ -69,6 +70,15 @@ const check = (store: Store["Service"], all: ReadonlyArray<Recorded>) =>
     })
   )
 
+/** All rows of all tables. */
+const contents = (file: string) => {
+  const database = new DatabaseSync(file, { readOnly: true })
+  const tables = ["mark", "stages", "took", "gave", "learned"]
+  const rows = tables.map((table) => [table, database.prepare(`SELECT * FROM ${table} ORDER BY 1, 2`).all()] as const)
+  database.close()
+  return Object.fromEntries(rows)
+}
+
 describe("the ledger's index", () => {
   it.effect("shows of a key what its newest record says, of those up to any position", () =>
     Effect.gen(function* () {
@@ -136,6 +146,21 @@ describe("the ledger's index", () => {
         fs.rmSync(file)
         yield* check(store, all)
         assert.strictEqual(yield* reindex(store), all.length)
+        const whole = contents(file)
+        assert.isAbove(whole["took"]!.length, all.length)
+        // One that another version made is not read.
+        const old = new DatabaseSync(file)
+        old.exec("UPDATE stages SET shown = '[]'; DELETE FROM gave; PRAGMA user_version = 6")
+        old.close()
+        yield* check(store, all)
+        assert.deepStrictEqual(contents(file), whole)
+        // What came bit by bit is what comes at once.
+        yield* add(store, all, 20)
+        yield* check(store, all)
+        const grown = contents(file)
+        assert.notDeepEqual(grown, whole)
+        yield* reindex(store)
+        assert.deepStrictEqual(contents(file), grown)
         // One that cannot be written is asked in memory, but not said to be made anew.
         fs.rmSync(file)
         fs.mkdirSync(path.join(file, "folder"), { recursive: true })

@@ -9,6 +9,7 @@ import {
   rangesFromText,
   rangesOf,
   rangesText,
+  textMeets,
   union
 } from "../../src/operator/row-ranges.ts"
 
@@ -33,6 +34,10 @@ describe("ranges of rows", () => {
       assert.deepStrictEqual(members(intersection(a, b)), sorted(one!.filter((row) => other!.includes(row))))
       assert.strictEqual(countRows(a), new Set(one).size)
       assert.deepStrictEqual(rangesFromText(rangesText(a)), a)
+      assert.strictEqual(
+        textMeets(rangesText(a), b),
+        one!.some((row) => other!.includes(row))
+      )
       for (const [i, [first]] of a.entries()) if (i > 0) assert.isAbove(first, a[i - 1]![1] + 1)
     }
   })
@@ -42,6 +47,7 @@ describe("ranges of rows", () => {
     assert.deepStrictEqual(rangesFromText(""), [])
     for (const wrong of ["1-", "-1", "1,,2", ",", "1-2-3", "5-4", "a", "1 ", "1,"])
       assert.isUndefined(rangesFromText(wrong))
+    for (const wrong of ["1,", "1-9,a"]) assert.isFalse(textMeets(wrong, [[0, 9]]))
   })
 })
 

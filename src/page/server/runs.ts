@@ -160,6 +160,15 @@ export const run = Effect.fnUntraced(function* (name: string) {
   return bytes
 })
 
+/** Runs that are made ready before anyone asks: what that costs of ten thousand stages, the first time in a process, is more than a person should wait for. */
+const READY = 3
+
+/** Answers for the newest runs, before they are asked for. */
+export const ready = Effect.gen(function* () {
+  const { journal } = yield* opened
+  for (const name of runNames(journal).slice(0, READY)) yield* run(name)
+})
+
 /** One stage of a run, with why it ran, its parameters, and what it gave. */
 export const stageDetail = Effect.fnUntraced(function* (name: string, stage: string) {
   const { journal } = yield* Store
