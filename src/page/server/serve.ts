@@ -44,7 +44,7 @@ import { noPlanning, type Planner, type Planning, planning } from "./plan.ts"
 import { sample } from "./playground.ts"
 import { answer, missing, PageError, refuse, toPageError, wrong } from "./refusal.ts"
 import { rollouts } from "./rollouts.ts"
-import { curves, events, run, runArtifacts, runs, stageDetail } from "./runs.ts"
+import { curves, events, ready, run, runArtifacts, runs, stageDetail } from "./runs.ts"
 import { seen } from "./seen.ts"
 import { tablePage } from "./table.ts"
 import { verifications } from "./verified.ts"
@@ -221,6 +221,7 @@ export const serve = Effect.fnUntraced(function* (options: {
     Effect.uninterruptible(Effect.map(Layer.buildWithScope(device, scope), (context) => Context.get(context, Device)))
   )
   const files = yield* assets
+  yield* Effect.ignore(ready)
   const plans = planner === undefined ? noPlanning : yield* planning(planner)
   const verifies = verifier === undefined ? noVerifying : yield* verifying(verifier)
   const parts = { store, device: opened, plans, verifies }
