@@ -1,5 +1,5 @@
 /**
- * The index of batches at a million records: `node bench/batch-index.ts [records]`. A thousand batches a table, as an operator that maps batches adds them.
+ * The index of batches at a million records: `npx node bench/batch-index.ts [records]`. A thousand batches a table, as an operator that maps batches adds them.
  * Prints how many were added and found a second, and what files there are.
  */
 import * as fs from "node:fs"

@@ -1,5 +1,5 @@
 /**
- * One document inserted among many: `node bench/batches.ts [documents] [folder]`. Tokenizes a made-up corpus (about 130 characters a document), then
+ * One document inserted among many: `npx node bench/batches.ts [documents] [folder]`. Tokenizes a made-up corpus (about 130 characters a document), then
  * the same with one document more in the middle, then that corpus again in a new store, and compares the digests.
  * Prints for each run the stage's time, and how many batches of documents were encoded and how many were taken from the run before. Each batch counts
  * twice, as the training and the validation side are maps of their own.

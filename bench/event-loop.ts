@@ -1,7 +1,7 @@
 /**
  * How long the event loop is held while a model is trained, and how soon an interrupted step ends.
  *
- *     node bench/event-loop.ts [small | 124M | ...] [steps]
+ *     npx node bench/event-loop.ts [small | 124M | ...] [steps]
  *
  * A timer of 1 ms runs beside the work (`monitorEventLoopDelay`): what it waited longer than that is the hold.
  */

@@ -1,5 +1,5 @@
 /**
- * Share of the processor's fused-multiply-add peak that the CPU kernels reach, in f32: `node bench/kernels.ts [seconds a row, default 0.3]`.
+ * Share of the processor's fused-multiply-add peak that the CPU kernels reach, in f32: `npx node bench/kernels.ts [seconds a row, default 0.3]`.
  * The peak is the most that one thread reached in registers until then, and is counted once for each thread. A row's time is its best
  * repeat. On a machine that does anything else the figures with several threads say little: threads wait for each other.
  * Only the visible half of attention's scores counts as work.

@@ -1,5 +1,5 @@
 /**
- * Questions asked of a large ledger: `node bench/ledger.ts [stages] [runs] [folder]` (10000, 1000). Makes up a store in which a graph of tiny stages was run
+ * Questions asked of a large ledger: `npx node bench/ledger.ts [stages] [runs] [folder]` (10000, 1000). Makes up a store in which a graph of tiny stages was run
  * so often, a leaf or two changed before each run, and asks each question of it in a store that was just opened, as a command does, and once more.
  */
 import * as fs from "node:fs"

@@ -1,5 +1,5 @@
 /**
- * Draws the rows of the growth group: `node bench/plot.ts FILE.json FILE.svg`. Columns are what doubles, rows are milliseconds a step,
+ * Draws the rows of the growth group: `npx node bench/plot.ts FILE.json FILE.svg`. Columns are what doubles, rows are milliseconds a step,
  * tokens a second and peak memory; both axes are logarithmic. Dashed: what the model's FLOPs (first row) or a growth in proportion
  * (third row) would make of the first point.
  */
@@ -119,7 +119,7 @@ ${drawn.join("\n")}
 
 if (import.meta.main) {
   const [source, target] = process.argv.slice(2)
-  if (source === undefined || target === undefined) throw new Error("node bench/plot.ts FILE.json FILE.svg")
+  if (source === undefined || target === undefined) throw new Error("npx node bench/plot.ts FILE.json FILE.svg")
   const report = Schema.decodeUnknownSync(Report)(JSON.parse(readFileSync(source, "utf8")))
   writeFileSync(target, plot(report))
 }

@@ -2,7 +2,7 @@
  * How closely training in bf16 follows training in f32: the same model (`small`), data and order, twice, and the difference of the losses of
  * each update.
  *
- *     node bench/precision.ts [steps]
+ *     npx node bench/precision.ts [steps]
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -1,7 +1,7 @@
 /**
  * Rollout of prompts and answers of mixed lengths: one at a time, in batches that wait for their longest answer, and with slots that take the next prompt.
  *
- *     node bench/rollout.ts [model, small] [prompts, 256] [threads, all]
+ *     npx node bench/rollout.ts [model, small] [prompts, 256] [threads, all]
  */
 import * as Effect from "effect/Effect"
 import { cpu } from "../src/device/cpu/cpu.ts"

@@ -1,4 +1,4 @@
-/** Looks at what a run of pipelines/char-gpt.ts made: `node docs/examples/look.ts .ptmflow`. In a project of one's own the import is from "ptmflow/results". */
+/** Looks at what a run of pipelines/char-gpt.ts made: `npx node docs/examples/look.ts .ptmflow`. In a project of one's own the import is from "ptmflow/results". */
 import { open } from "../../src/results/index.ts"
 
 await using results = await open(process.argv[2])
