@@ -3,7 +3,8 @@
  *
  * Who wants a lease looks for the file of a live holder; if there is none it writes a file of its own, with a name that nobody else uses, and
  * looks again. Of two that do so at once at least the later sees the other's file, and who sees another's takes its own back and tries again.
- * A holder touches its file every 5 seconds. It is dead when its process is, or when its file has not been touched for a minute: then its file
+ * A holder touches its file every 5 seconds. It is dead when its process is, or when its file has not been touched for a minute and then is not while
+ * another looks for 10 seconds (so a clock that was set, or a machine that slept, takes nothing away): then its file
  * is removed, and nobody removes a live holder's, so there are never two holders. A holder that was only slow (stopped, suspended, cut off) sees that
  * its file is gone, and is told that it has lost the lease; before it writes what others will read it asks whether it still holds it.
  *
@@ -46,20 +47,21 @@ export interface Held {
   readonly tell: (progress: HolderProgress) => void
 }
 
-/** A lease as others see it. `heartbeat` is the time of the last sign of life, in milliseconds since 1970. */
+/** A lease as others see it. `heartbeat` is the time of the last sign of life, in milliseconds since 1970; `silent`: that alone says that it is dead. */
 export interface LeaseState {
   readonly key: string
   readonly holder: Holder
   readonly since: number
   readonly heartbeat: number
   readonly alive: boolean
+  readonly silent?: boolean
   readonly file: string
 }
 
 /** Milliseconds of silence after which a holder is taken for dead. All processes on a store must have the same; a heartbeat is a twelfth of it. */
 export const LeaseSilence = Context.Reference<number>("ptmflow/store/LeaseSilence", { defaultValue: () => 60_000 })
 
-const POLL = Duration.millis(200)
+const POLL_MS = 200
 const REPORT_MS = 30_000
 const PROGRESS_MS = 5_000
 
@@ -90,8 +92,17 @@ export const lease = Effect.fnUntraced(function* (
   const progressFile = path.join(path.dirname(folder), "progress", key)
   let reported = Number.NEGATIVE_INFINITY
   let shown = ""
+  const heartbeat = (yield* LeaseSilence) / 12
+  const watched = { stamp: "", looks: 0 }
+  /** Whether a holder that is silent gives no sign of life for two heartbeats either. */
+  const isSilent = ({ file, heartbeat: last }: LeaseState): boolean => {
+    const stamp = `${file} ${last}`
+    watched.looks = stamp === watched.stamp ? watched.looks + 1 : 0
+    watched.stamp = stamp
+    return watched.looks * POLL_MS > 2 * heartbeat
+  }
   while (true) {
-    let other = yield* liveOther(durable, folder, key, own)
+    let other = yield* otherThan(durable, folder, key, own, isSilent)
     if (other === undefined) {
       const since = yield* Clock.currentTimeMillis
       const text = Buffer.from(encodeLease({ holder: thisProcess(), since }))
@@ -101,7 +112,7 @@ export const lease = Effect.fnUntraced(function* (
         (file) => writeAll(own, file, text),
         ({ close }) => close
       )
-      other = yield* liveOther(durable, folder, key, own)
+      other = yield* otherThan(durable, folder, key, own, isSilent)
       if (other === undefined && (yield* there)) break
       yield* remove
       yield* Effect.sleep(Duration.millis(yield* Random.nextIntBetween(1, 50)))
@@ -116,7 +127,7 @@ export const lease = Effect.fnUntraced(function* (
       const progress = Option.getOrElse(decodeProgress(text), () => ({}))
       yield* onWait({ pid: holder.pid, host: holder.host, seconds: (now - since) / 1000, ...progress })
     }
-    yield* Effect.sleep(POLL)
+    yield* Effect.sleep(Duration.millis(POLL_MS))
   }
   const lost = yield* Deferred.make<never, StoreError>()
   let progress: HolderProgress | undefined
@@ -131,8 +142,7 @@ export const lease = Effect.fnUntraced(function* (
     const message = `the lease ${own} was taken over by another process, as this one gave no sign of life for too long`
     yield* Deferred.fail(lost, new StoreError({ reason: "taken-over", place: own, message }))
   })
-  const heartbeat = Duration.millis((yield* LeaseSilence) / 12)
-  yield* Effect.ignore(beat).pipe(Effect.schedule(Schedule.spaced(heartbeat)), Effect.forkScoped)
+  yield* Effect.ignore(beat).pipe(Effect.schedule(Schedule.spaced(Duration.millis(heartbeat))), Effect.forkScoped)
   const tell = (now: HolderProgress) => {
     progress = now
   }
@@ -165,19 +175,20 @@ export const leasesIn = Effect.fnUntraced(function* (
   return states.filter((state) => state !== undefined)
 })
 
-/** The lease of another that is alive; the files of the dead are removed. */
-const liveOther = Effect.fnUntraced(function* (
+/** The lease of another that is alive, or may be; the files of the dead are removed. */
+const otherThan = Effect.fnUntraced(function* (
   durable: Durable,
   folder: string,
   key: string,
-  own: string
+  own: string,
+  isSilent: (state: LeaseState) => boolean
 ): Effect.fn.Return<LeaseState | undefined, StoreError> {
   const names = (yield* look(folder, () => durable.disk.list(folder))) ?? []
   for (const name of names) {
     const file = path.join(folder, name)
     if (!name.startsWith(`${key}.`) || file === own) continue
     const state = yield* stateOf(durable, file)
-    if (state?.alive === true) return state
+    if (state !== undefined && (state.alive || (state.silent === true && !isSilent(state)))) return state
     if (state !== undefined) yield* durable.disk.remove(file)
   }
   return undefined
@@ -203,6 +214,7 @@ const stateOf = Effect.fnUntraced(function* (
       const holder = { pid: 0, host: "?", space: "", born: "" }
       return { ...about, holder, since: stat.changed, alive: silent < WRITING_MS }
     }
-    return { ...about, ...decoded.value, alive: silent < silence && isAlive(decoded.value.holder) !== false }
+    const running = isAlive(decoded.value.holder) !== false
+    return { ...about, ...decoded.value, alive: running && silent < silence, silent: running && silent >= silence }
   })
 })

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as fc from "fast-check"
 import { canonicalJson } from "../../src/operator/digest.ts"
+import { LeaseSilence } from "../../src/store/lease.ts"
 import { open, type Store } from "../../src/store/store.ts"
 import { filesIn, newFolder } from "./folder.ts"
 
@@ -300,7 +301,28 @@ describe("leases", () => {
       fs.utimesSync(file, silent, silent)
       yield* Fiber.join(waiting)
       assert.deepStrictEqual(filesIn(path.dirname(file)), [])
-    })
+    }).pipe(Effect.provideService(LeaseSilence, 2500))
+  )
+
+  it.live("a clock that is set, or a machine that slept, takes no lease from a holder that is alive", () =>
+    Effect.gen(function* () {
+      const store = yield* newStore
+      const held = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const lease = yield* store.lease("key", () => Effect.void)
+          const waiting = yield* Effect.forkScoped(Effect.scoped(store.lease("key", () => Effect.void)))
+          const folder = path.join(store.folder, "leases")
+          const [file] = filesIn(folder)
+          const before = new Date(Date.now() - 3_600_000)
+          fs.utimesSync(path.join(folder, file!), before, before)
+          yield* Effect.sleep(1800)
+          assert.isUndefined(waiting.pollUnsafe())
+          assert.isAbove(fs.statSync(path.join(folder, file!)).mtimeMs, before.getTime() + 3_000_000)
+          return yield* lease.held
+        })
+      )
+      assert.isTrue(held)
+    }).pipe(Effect.provideService(LeaseSilence, 12_000))
   )
 })
 
