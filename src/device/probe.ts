@@ -234,12 +234,11 @@ const operand = (
 ) => {
   if (integer !== undefined) return Int32Array.from({ length: bytes / 4 }, (_, i) => integer(sizes, i))
   const shape = realsFor[name] ?? ((value: number) => value)
-  const values = { length: bytes / width }
-  let words = philox([index, slot], [0, 0, 0, 0])
-  const each = (_: unknown, i: number) => {
-    if (i % 4 === 0) words = philox([index, slot], [i >>> 2, 0, 0, 0])
+  const values = width === 8 ? new Float64Array(bytes / width) : new Float32Array(bytes / width)
+  for (let i = 0; i < values.length; i += 4) {
+    const words = philox([index, slot], [i >>> 2, 0, 0, 0])
     // From -1 to 1, exact in f32: the operands are the same bits wherever they are made.
-    return shape(2 * uniform(words[i % 4]!) - 1, i)
+    for (let k = 0; k < 4; k++) values[i + k] = shape(2 * uniform(words[k]!) - 1, i + k)
   }
-  return width === 8 ? Float64Array.from(values, each) : Float32Array.from(values, each)
+  return values
 }
