@@ -3,28 +3,22 @@
  * the parser of all commands and the questions. Node loads them in half of the time that some 350 modules take. They are made when they are first
  * needed, and again when one of the modules changed, and lie in the cache beside a note of what those were.
  */
-import {
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync
-} from "node:fs"
-import module from "node:module"
-import { homedir } from "node:os"
+import module, { createRequire } from "node:module"
 import path from "node:path"
 import { pathToFileURL } from "node:url"
+
+// As in ptmflow.mjs.
+const require = createRequire(import.meta.url)
+const { mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } =
+  require("node:fs")
 
 const day = 24 * 60 * 60 * 1000
 
 /** A folder for each place that ptmflow is installed in. */
 const folderOf = (own) => {
   const { PTMFLOW_CACHE, XDG_CACHE_HOME } = process.env
-  const cache = PTMFLOW_CACHE ?? path.join(XDG_CACHE_HOME ?? path.join(homedir(), ".cache"), "ptmflow")
+  const cache =
+    PTMFLOW_CACHE ?? path.join(XDG_CACHE_HOME ?? path.join(require("node:os").homedir(), ".cache"), "ptmflow")
   return path.join(cache, "start", own.replaceAll(/[^\w.]+/g, "-").slice(-100))
 }
 

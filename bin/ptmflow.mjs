@@ -4,16 +4,20 @@
  *
  * Plain JavaScript that old versions of Node can read.
  */
-import { existsSync, readFileSync } from "node:fs"
 import module, { createRequire } from "node:module"
-import { constants } from "node:os"
 import path from "node:path"
 import { fileURLToPath } from "node:url"
 import { bundled } from "./bundled.mjs"
 import { resolveQuickly } from "./resolve.mjs"
 
+const require = createRequire(import.meta.url)
+// To import it by name would load its streams too.
+const { existsSync, readFileSync } = require("node:fs")
+
 const needed = 24
 const relaunched = "PTMFLOW_RELAUNCHED"
+
+const signals = () => require("node:os").constants.signals
 
 const stop = (message) => {
   process.stderr.write(`ptmflow: ${message}\n`)
@@ -22,7 +26,7 @@ const stop = (message) => {
 
 const pinnedNode = () => {
   try {
-    const manifest = createRequire(import.meta.url).resolve("node/package.json")
+    const manifest = require.resolve("node/package.json")
     const { bin } = JSON.parse(readFileSync(manifest, "utf8"))
     const file = path.join(path.dirname(manifest), typeof bin === "string" ? bin : bin.node)
     return existsSync(file) ? file : undefined
@@ -31,8 +35,8 @@ const pinnedNode = () => {
   }
 }
 
-const relaunch = async () => {
-  const { spawn } = await import("node:child_process")
+const relaunch = () => {
+  const { spawn } = require("node:child_process")
   const node = process.env[relaunched] === undefined ? pinnedNode() : undefined
   if (node === undefined) {
     stop(
@@ -47,7 +51,7 @@ const relaunch = async () => {
   })
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]) process.on(signal, () => child.kill(signal))
   child.on("error", (error) => stop(`cannot start ${node}: ${error.message}`))
-  child.on("exit", (code, signal) => process.exit(code ?? 128 + constants.signals[signal]))
+  child.on("exit", (code, signal) => process.exit(code ?? 128 + signals()[signal]))
 }
 
 /** Modules that are loaded at once: for runs and plans in which nothing changed, and for the parser of commands and questions. */
@@ -70,7 +74,7 @@ const loadQuickly = async (own, fileOf) => {
 
 const start = async () => {
   if (process.env[relaunched] !== undefined && process.channel) {
-    process.on("disconnect", () => process.exit(128 + constants.signals.SIGHUP))
+    process.on("disconnect", () => process.exit(128 + signals().SIGHUP))
     process.channel.unref()
   }
   module.enableCompileCache()
@@ -83,5 +87,5 @@ const start = async () => {
   main(process.argv.slice(2), version)
 }
 
-if (Number(process.versions.node.split(".")[0]) < needed) await relaunch()
+if (Number(process.versions.node.split(".")[0]) < needed) relaunch()
 else await start()

@@ -103,7 +103,11 @@ export const attach = Effect.fnUntraced(function* (input: AttachInput) {
 /** What is shown now is shown as of when it happened. */
 const at = <A, E, R>(time: number, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(Clock.Clock, (clock) =>
-    Effect.provideService(effect, Clock.Clock, { ...clock, currentTimeMillis: Effect.succeed(time) })
+    Effect.provideService(effect, Clock.Clock, {
+      ...clock,
+      currentTimeMillis: Effect.succeed(time),
+      currentTimeMillisUnsafe: () => time
+    })
   )
 
 const cutOff = (about: About, errors: string) => {

@@ -25,6 +25,15 @@ export type OnEvent = (event: Event) => Effect.Effect<void>
 export const make = (graph: ShownGraph, device: string, json: boolean): Effect.Effect<OnEvent, never, Scope.Scope> =>
   json ? jsonReporter : canRewrite() ? terminalReporter(graph, device) : logReporter(graph, device)
 
+/** Hears each event with its time, in milliseconds since 1970: one operation an event, as a run may reuse thousands of stages. */
+const timed =
+  (hear: (event: Event, now: number) => void): OnEvent =>
+  (event) =>
+    Effect.clockWith((clock) => {
+      hear(event, clock.currentTimeMillisUnsafe())
+      return Effect.void
+    })
+
 /** A defect's message has a stack: a person is told the first place in code of their own. */
 const brief = (event: Event): Event => {
   if (event._tag !== "StageFailed") return event
@@ -42,22 +51,18 @@ const jsonReporter: Effect.Effect<OnEvent, never, Scope.Scope> = Effect.map(
   ),
   ({ write }) => {
     const encode = Schema.encodeSync(EventJson)
-    return (event: Event) =>
-      Effect.map(Clock.currentTimeMillis, (time) =>
-        write(`${JSON.stringify({ time, ...(encode(event) as object) })}\n`)
-      )
+    return timed((event, time) => write(`${JSON.stringify({ time, ...(encode(event) as object) })}\n`))
   }
 )
 
 const logReporter = Effect.fnUntraced(function* (graph: ShownGraph, device: string) {
   const state = initial(graph, device, yield* Clock.currentTimeMillis)
   const written = new Map<string, number>()
-  return (event: Event) =>
-    Effect.map(Clock.currentTimeMillis, (now) => {
-      fold(state, event, now)
-      const lines = plainLines(state, brief(event), now, written)
-      if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`)
-    })
+  return timed((event, now) => {
+    fold(state, event, now)
+    const lines = plainLines(state, brief(event), now, written)
+    if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`)
+  })
 })
 
 /** Milliseconds between two looks at the lines that change. */
@@ -98,11 +103,10 @@ const terminalReporter = Effect.fnUntraced(function* (graph: ShownGraph, device:
   const redraw = (now: number) =>
     screen.draw(state.running.size > 0 ? liveLines(state, now, screen.rows(), view()) : [])
   yield* Effect.forkScoped(Effect.repeat(Effect.map(Clock.currentTimeMillis, redraw), Schedule.spaced(frame)))
-  return (event: Event) =>
-    Effect.map(Clock.currentTimeMillis, (now) => {
-      fold(state, event, now)
-      if (event._tag === "StageProgress" && event.resumed !== true) return
-      screen.print(historyLines(state, brief(event), view()))
-      redraw(now)
-    })
+  return timed((event, now) => {
+    fold(state, event, now)
+    if (event._tag === "StageProgress" && event.resumed !== true) return
+    screen.print(historyLines(state, brief(event), view()))
+    redraw(now)
+  })
 })
