@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import { existsSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { serve as servePage } from "../page/server/serve.ts"
@@ -43,6 +44,13 @@ export const serve = Effect.fnUntraced(
       const { style } = viewOf(process.stdout)
       yield* printLines([
         `The page of ${input.store}: ${address}${token === undefined ? "" : `?token=${token}`}${pipeline === undefined ? "" : "#/plan"}`,
+        ...(existsSync(input.store)
+          ? []
+          : [
+              style.faint(
+                `There is no ${input.store} yet: what ptmflow run makes shows there, or name another --store.`
+              )
+            ]),
         style.faint("Ctrl-C stops it.")
       ])
     }

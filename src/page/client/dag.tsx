@@ -7,7 +7,7 @@ import type { ComponentChildren } from "preact"
 import { useMemo, useState } from "preact/hooks"
 import type { StageView } from "../answers.ts"
 import { collapse, firstMode, type Mode, stateOf, tally, wordOf } from "./collapse.ts"
-import { Graph, type GraphNode } from "./graph.tsx"
+import { closing, Graph, type GraphNode } from "./graph.tsx"
 import { duration, figure } from "./quantity.ts"
 import { route, show } from "./route.ts"
 
@@ -65,7 +65,8 @@ export const Dag = (props: {
   const group = groups.find(({ id, stages }) => id === chosen || stages.some(({ stage }) => stage === chosen))
   const stage = stages.find(({ stage }) => stage === chosen)
   return (
-    <div class="split">
+    // biome-ignore lint/a11y/noStaticElementInteractions: what is in it is what is used
+    <div class="split" onKeyDown={closing(() => show({ stage: undefined }))}>
       <Graph
         label={label}
         nodes={groups.map(({ id, label, stages }) => nodeOf(id, label, stages))}

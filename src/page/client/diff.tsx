@@ -98,32 +98,34 @@ const Result = ({ diff }: { readonly diff: Diff }) => (
     {diff.metrics.length === 0 ? null : (
       <>
         <h2>Metrics</h2>
-        <table class="figures">
-          <thead>
-            <tr>
-              <th scope="col">metric</th>
-              <th scope="col" class="number">
-                A
-              </th>
-              <th scope="col" class="number">
-                B
-              </th>
-              <th scope="col" class="number">
-                B − A
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {diff.metrics.map(({ a, b, name }) => (
-              <tr key={name}>
-                <th scope="row">{name}</th>
-                <td class="number">{figure(a)}</td>
-                <td class="number">{figure(b)}</td>
-                <td class="number">{a === null || b === null ? "–" : `${b > a ? "+" : ""}${figure(b - a)}`}</td>
+        <div class="aside">
+          <table class="figures">
+            <thead>
+              <tr>
+                <th scope="col">metric</th>
+                <th scope="col" class="number">
+                  A
+                </th>
+                <th scope="col" class="number">
+                  B
+                </th>
+                <th scope="col" class="number">
+                  B − A
+                </th>
               </tr>
-            ))}
-          </tbody>
-        </table>
+            </thead>
+            <tbody>
+              {diff.metrics.map(({ a, b, name }) => (
+                <tr key={name}>
+                  <th scope="row">{name}</th>
+                  <td class="number">{figure(a)}</td>
+                  <td class="number">{figure(b)}</td>
+                  <td class="number">{a === null || b === null ? "–" : `${b > a ? "+" : ""}${figure(b - a)}`}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
       </>
     )}
   </>

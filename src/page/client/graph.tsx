@@ -27,7 +27,7 @@ const ZOOM = { least: 0.04, most: 2.5, step: 1.25 }
 const PAN = 80
 
 /** The least zoom at which text is read without effort. */
-const READABLE = 0.78
+const READABLE = 0.9
 const BAR = 4
 
 const clamp = (value: number, least: number, most: number) => Math.min(Math.max(value, least), most)
@@ -109,6 +109,14 @@ const Node = (props: {
       })}
     </g>
   )
+}
+
+/** Closes the panel beside a graph with Escape, from wherever in the two, and goes back to the node that it was of. */
+export const closing = (close: () => void) => (event: KeyboardEvent & { readonly currentTarget: HTMLElement }) => {
+  if (event.key !== "Escape" || event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement)
+    return
+  close()
+  event.currentTarget.querySelector<SVGElement>('[data-node][tabindex="0"]')?.focus()
 }
 
 /** The graph. `onChoose` is told the node that a person takes. */

@@ -6,12 +6,17 @@
 import type { Lineage, LineageNodeView } from "../answers.ts"
 import { useAnswer } from "./answer.ts"
 import { about, Choose, Ways } from "./artifact.tsx"
-import { Graph, type GraphNode } from "./graph.tsx"
+import { closing, Graph, type GraphNode } from "./graph.tsx"
 import { Answered } from "./notice.tsx"
 import { Parameters } from "./parameters.tsx"
 import { counted, duration, figure, moment } from "./quantity.ts"
 import { go, href, route, show } from "./route.ts"
 import { Verdict, verdictSign, verdictWords } from "./verdict.tsx"
+
+/** What is chosen where nothing is: without it, that is the artifact that the lineage is of. */
+const NONE = "none"
+
+const close = () => show({ node: NONE })
 
 const nodeOf = (node: LineageNodeView, root: string): GraphNode => ({
   id: node.id,
@@ -27,7 +32,7 @@ const Detail = ({ node, here }: { readonly node: LineageNodeView; readonly here:
     <header>
       <h2>{node.name}</h2>
       <span class="spread" />
-      <button type="button" aria-label="Close" onClick={() => show({ node: undefined })}>
+      <button type="button" aria-label="Close" onClick={close}>
         ×
       </button>
     </header>
@@ -137,7 +142,8 @@ const Walk = () => {
               <span class="spread" />
               <Ways artifact={here} except="lineage" />
             </header>
-            <div class="split">
+            {/* biome-ignore lint/a11y/noStaticElementInteractions: what is in it is what is used */}
+            <div class="split" onKeyDown={closing(close)}>
               <Graph
                 label={`lineage of ${here.name}`}
                 nodes={nodes.map((each) => nodeOf(each, root))}

@@ -45,7 +45,9 @@ export const toPageError = (error: unknown): PageError => {
   if (error instanceof PageError) return error
   const named = typeof error === "object" && error !== null ? error : {}
   const tag = said(named, "_tag")
-  const lost = said(named, "reason") === "lost" || /is not in the store/.test(said(named, "message"))
+  const lost =
+    ["lost", "corrupt"].includes(said(named, "reason")) ||
+    /is not in the store|is damaged \(/.test(said(named, "message"))
   const status =
     tag === "LineageError"
       ? 404
