@@ -10,7 +10,7 @@ import { digestFile } from "./disk.ts"
 import type { Memo } from "./memo.ts"
 import { fromCause, StoreError } from "./storeError.ts"
 
-/** A file's content, and when it was last changed (milliseconds since 1970). */
+/** A file's content, and when it became what it is (milliseconds since 1970): not the time that a copy of an older file has. */
 export interface FileDigest {
   readonly digest: string
   readonly changed: number
@@ -41,13 +41,13 @@ export const makeFiles = (memo: Memo): Files => ({
       const stamp = stampOf(before)
       const known = decodeKnown(memo.get("file", file))
       if (known._tag === "Some" && known.value.stamp === stamp) {
-        return { digest: known.value.digest, changed: Number(before.mtimeMs) }
+        return { digest: known.value.digest, changed: Number(before.ctimeMs) }
       }
       const started = Date.now()
       const digest = yield* digestFile(file)
       if (stampOf(yield* stat(file)) !== stamp) continue
       if (started - Number(before.mtimeMs) > clockTick(before)) yield* memo.set("file", file, { stamp, digest })
-      return { digest, changed: Number(before.mtimeMs) }
+      return { digest, changed: Number(before.ctimeMs) }
     }
     return yield* new StoreError({
       reason: "io",

@@ -229,6 +229,22 @@ describe("digests of files outside", () => {
     })
   )
 
+  it.effect("say when a file became what it is, whatever time it was given", () =>
+    Effect.gen(function* () {
+      const store = yield* newStore
+      const file = path.join(yield* newFolder, "code.ts")
+      fs.writeFileSync(file, "export const a = 1")
+      const start = Date.now() - 1000
+      for (const shift of [-3_600_000, 3_600_000]) {
+        const time = new Date(Date.now() + shift)
+        fs.utimesSync(file, time, time)
+        const { changed } = yield* store.files.digest(file)
+        assert.isAbove(changed, start)
+        assert.isAtMost(changed, Date.now() + 1000)
+      }
+    })
+  )
+
   it.effect("a change in the same tick of the clock is not missed", () =>
     Effect.gen(function* () {
       const store = yield* newStore
