@@ -43,7 +43,7 @@ export interface Learner {
   readonly isLong: boolean
 }
 
-const VERSION = 8
+const VERSION = 9
 const BUSY_MS = 10_000
 
 /** Bytes of a page: a question of ten thousand records reads all of the file, and each page is a call of the system. */
@@ -120,7 +120,7 @@ const update = (database: DatabaseSync, journal: Journal): void => {
       database.exec("DELETE FROM stages; DELETE FROM took; DELETE FROM gave; DELETE FROM learned; DELETE FROM mark")
     }
     const records = known?.slice(1) ?? recordsOf(journal, -1)
-    const stage = database.prepare("INSERT OR REPLACE INTO stages VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)")
+    const stage = database.prepare("INSERT OR REPLACE INTO stages VALUES(?, ?, ?, ?, ?, ?, ?, ?)")
     const first = database.prepare("SELECT min(position) AS id FROM stages WHERE key = ?")
     const idOf = (key: string) => (first.get(key) as { readonly id: number | null }).id ?? undefined
     const took = database.prepare("INSERT OR REPLACE INTO took VALUES(?, ?)")
@@ -196,8 +196,8 @@ const indexOf = (database: DatabaseSync): ArtifactIndex => {
     "SELECT key, position FROM stages WHERE pipeline = ? AND stage = ? AND recipe IS NOT NULL ORDER BY position DESC LIMIT 1"
   )
   const named = database.prepare(
-    `SELECT 1 FROM stages WHERE stage = ? AND (? IS NULL OR outputs IS NULL OR EXISTS (
-       SELECT 1 FROM json_each(outputs) AS output WHERE output.key = ?)) LIMIT 1`
+    `SELECT 1 FROM stages WHERE stage = ? AND (? IS NULL OR ports IS NULL OR EXISTS (
+       SELECT 1 FROM json_each(ports) AS port WHERE port.value = ?)) LIMIT 1`
   )
   const recipe = database.prepare("SELECT 1 FROM stages WHERE recipe = ? LIMIT 1")
   const learners = database.prepare(

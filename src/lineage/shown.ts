@@ -6,8 +6,11 @@
 import type { DatabaseSync } from "node:sqlite"
 import { briefOf, type StageBrief, type StageNode } from "./records.ts"
 
-/** The columns of a record in the table `stages`, beside its `key` and `position`: parts of the text of an array. They are null where nothing of it can be shown. */
-export const SHOWN = "shown TEXT, metrics TEXT, inputs TEXT, outputs TEXT"
+/**
+ * The columns of a record in the table `stages`, beside its `key` and `position`: what states and what graphs show, each as a part of the text of an array, and the names of
+ * its outputs. They are null where nothing of it can be shown.
+ */
+export const SHOWN = "state TEXT, graph TEXT, ports TEXT"
 
 /**
  * What the graph of a run shows of a stage record, as it is kept, as ten thousand take longer to parse than to find. `metrics` are JSON. `id` stands for its key, and `inputs` are
@@ -39,12 +42,17 @@ export const shownOf = (
   idOf: (key: string) => number | undefined
 ): ReadonlyArray<string | null> => {
   const brief = briefOf(record)
-  if (brief === undefined) return [null, null, null, null]
+  if (brief === undefined) return [null, null, null]
   const { inputs: taken = {} } = record as Partial<StageNode>
   const { metrics, operator, outputs, run, seconds, stage, time } = brief
   const inputs = Object.entries(taken).flatMap(([name, { key, port }]) => [name, idOf(key) ?? key, port])
-  const shown = JSON.stringify([id, run, stage, operator, time, seconds]).slice(1, -1)
-  return [shown, JSON.stringify(metrics), JSON.stringify(inputs), JSON.stringify(outputs)]
+  const shown = [id, run, stage, operator, time, seconds]
+  const parts = (values: ReadonlyArray<unknown>) => JSON.stringify(values).slice(1, -1)
+  return [
+    parts([...shown, metrics, outputs]),
+    parts([...shown, JSON.stringify(metrics), inputs]),
+    JSON.stringify(Object.keys(outputs))
+  ]
 }
 
 type Fields<A, B> = readonly [
@@ -64,12 +72,12 @@ const FIELDS = 8
  * a database, or texts to parse, would take twice as long.
  */
 export const shownIn = (database: DatabaseSync): Shown => {
-  const looking = <A, B, C>(metrics: string, ports: string, of: (...fields: Fields<A, B>) => C): Look<C> => {
+  const looking = <A, B, C>(column: "state" | "graph", of: (...fields: Fields<A, B>) => C): Look<C> => {
     const query = database.prepare(
-      `SELECT '[' || coalesce(group_concat(each.key || ',' || shown || ',' || ${metrics} || ',' || ${ports}), '') || ']' AS list
+      `SELECT '[' || coalesce(group_concat(each.key || ',' || ${column}), '') || ']' AS list
        FROM json_each(?) AS each JOIN stages ON position = (
          SELECT position FROM stages WHERE key = each.value AND position <= ? ORDER BY position DESC LIMIT 1)
-       WHERE shown IS NOT NULL`
+       WHERE ${column} IS NOT NULL`
     )
     return (keys, upTo = Number.MAX_SAFE_INTEGER) => {
       const { list } = query.get(JSON.stringify(keys), upTo) as { readonly list: string }
@@ -84,15 +92,13 @@ export const shownIn = (database: DatabaseSync): Shown => {
   }
   type Outputs = StageBrief["outputs"]
   const briefs = looking(
-    "metrics",
-    "outputs",
+    "state",
     (_, run, stage, operator, time, seconds, metrics: StageBrief["metrics"], outputs: Outputs): StageBrief => {
       return { run, stage, operator, time, seconds, metrics, outputs }
     }
   )
   const rows = looking(
-    "json_quote(metrics)",
-    "inputs",
+    "graph",
     (id, run, stage, operator, time, seconds, metrics: string, inputs: StageRow["inputs"]): StageRow => {
       return { id, run, stage, operator, time, seconds, metrics, inputs }
     }

@@ -150,7 +150,7 @@ describe("the ledger's index", () => {
         assert.isAbove(whole["took"]!.length, all.length)
         // One that another version made is not read.
         const old = new DatabaseSync(file)
-        old.exec("UPDATE stages SET shown = '[]'; DELETE FROM gave; PRAGMA user_version = 6")
+        old.exec("UPDATE stages SET state = '[]'; DELETE FROM gave; PRAGMA user_version = 6")
         old.close()
         yield* check(store, all)
         assert.deepStrictEqual(contents(file), whole)
