@@ -62,8 +62,9 @@ export const detach = Effect.fnUntraced(function* (input: RunInput) {
   const pid = child.pid ?? 0
   const about = { name, time, holder: processOf(pid), args, pipeline, description, stages, outputs }
   fs.writeFileSync(files.about, encodeAbout(about))
-  while (ended.code === undefined && fs.statSync(files.events).size === 0) yield* Effect.sleep(PAUSE)
-  if (fs.statSync(files.events).size === 0) {
+  while (ended.code === undefined && !hasBegun(files.events)) yield* Effect.sleep(PAUSE)
+  if (!hasBegun(files.events)) {
+    if (input.json) process.stdout.write(fs.readFileSync(files.events, "utf8"))
     process.stderr.write(fs.readFileSync(files.errors, "utf8"))
     fs.rmSync(files.folder, { recursive: true })
     process.exitCode = ended.code ?? 1
@@ -77,5 +78,11 @@ export const detach = Effect.fnUntraced(function* (input: RunInput) {
     `  ${program()} stop ${name}${where(input.store)}`
   ])
 })
+
+/** Whether there is an event: a run that cannot begin writes its error alone. */
+const hasBegun = (file: string): boolean => {
+  const text = fs.readFileSync(file, "utf8")
+  return text !== "" && !text.startsWith('{"error"')
+}
 
 const where = (store: string): string => (store === ".ptmflow" ? "" : ` --store ${store}`)

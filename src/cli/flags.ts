@@ -54,6 +54,18 @@ export const threads = Flag.Int("threads").pipe(
   Flag.optional
 )
 
+/** The port that a server listens on. */
+export const port = (fallback: number) =>
+  Flag.Int("port").pipe(
+    Flag.withMetavar("n"),
+    Flag.withDescription(`The port to listen on; 0: any that is free (default ${fallback})`),
+    Flag.filter(
+      (n) => n >= 0 && n < 65_536,
+      () => "a whole number from 0 to 65535"
+    ),
+    Flag.withDefault(fallback)
+  )
+
 /** The folder of the store. */
 export const store = Flag.String("store").pipe(
   Flag.withMetavar("folder"),

@@ -7,10 +7,9 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Logger from "effect/Logger"
-import * as Predicate from "effect/Predicate"
 import { CurrentLoggers } from "effect/References"
 import { makeRunMain } from "effect/Runtime"
-import { failureOf } from "./failure.ts"
+import { failureOf, printFailure, tagOf, wantsJson } from "./failure.ts"
 import { printErrors, viewOf } from "./output.ts"
 import { quick } from "./quick.ts"
 import { failureLines } from "./render/failure.ts"
@@ -46,8 +45,6 @@ const runMain = makeRunMain(({ fiber, teardown }) => {
   })
 })
 
-const tagOf = (error: unknown): unknown => (Predicate.hasProperty(error, "_tag") ? error._tag : undefined)
-
 /** The command, with what it needs loaded. */
 const commandOf = async (args: ReadonlyArray<string>, version: string): Promise<Effect.Effect<void, unknown>> => {
   const known = quick(args)
@@ -60,16 +57,19 @@ const commandOf = async (args: ReadonlyArray<string>, version: string): Promise<
 export const main = (args: ReadonlyArray<string>, version: string): void => {
   const options = args.slice(0, args.includes("--") ? args.indexOf("--") : args.length)
   const debug = options.includes("--debug")
+  const json = wantsJson(options)
   if (options.includes("--no-color")) process.env["NO_COLOR"] = "1"
   // A reader that has seen enough, such as head, is no error.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 141 : 1))
 
   const tell = (cause: Cause.Cause<unknown>) => {
     // Wrong arguments have been told by the presenter, and failed stages by the run's own lines.
-    const told = tagOf(Cause.squash(cause)) === "ShowHelp" || (tagOf(Cause.squash(cause)) === "RunError" && !debug)
+    const tag = tagOf(cause)
+    const told = tag === "ShowHelp" || (tag === "RunError" && !debug)
     if (Cause.hasInterruptsOnly(cause) || told) return Effect.void
-    if (debug) return printErrors([Cause.pretty(cause)])
-    return printErrors(failureLines(failureOf(cause, process.cwd()), viewOf(process.stderr)))
+    const failure = failureOf(cause, process.cwd())
+    const lines = debug ? [Cause.pretty(cause)] : failureLines(failure, viewOf(process.stderr))
+    return Effect.andThen(json ? printFailure(tag, failure) : Effect.void, printErrors(lines))
   }
   const program: Effect.Effect<void, unknown> = Effect.promise(() => commandOf(args, version)).pipe(
     Effect.flatten,

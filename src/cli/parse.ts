@@ -13,11 +13,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { ptmflow } from "./commands.ts"
 import { completions } from "./completions.ts"
+import { printFailure, wantsJson } from "./failure.ts"
 import { printErrors, printLines, viewOf } from "./output.ts"
-import { failureLines } from "./render/failure.ts"
+import { type Failure, failureLines } from "./render/failure.ts"
 import { helpLines } from "./render/help.ts"
 
-const presenter: CliOutput.Presenter = {
+const presenterOf = (json: boolean): CliOutput.Presenter => ({
   present: (event) => {
     switch (event._tag) {
       case "Help":
@@ -25,24 +26,33 @@ const presenter: CliOutput.Presenter = {
       case "Version":
         return printLines([event.version])
       case "InvalidInvocation":
-        return printErrors(event.errors.flatMap((error) => usageLines(error, event.commandPath)))
+        return Effect.forEach(
+          event.errors.map((error) => usageFailure(error, event.commandPath)),
+          (failure) =>
+            Effect.andThen(
+              json ? printFailure("UsageError", failure) : Effect.void,
+              printErrors(failureLines(failure, viewOf(process.stderr)))
+            ),
+          { discard: true }
+        )
     }
   }
-}
+})
 
-const usageLines = (error: NonShowHelpErrors, path: ReadonlyArray<string>) => {
+const usageFailure = (error: NonShowHelpErrors, path: ReadonlyArray<string>): Failure => {
   const near = "suggestions" in error ? error.suggestions : []
   const [message = ""] = error.message.trim().split("\n\n")
   const next = near.length > 0 ? `Did you mean ${near.join(" or ")}?` : `See ${path.join(" ")} --help`
-  return failureLines({ message: message.replace("subcommand", "command"), place: "", next }, viewOf(process.stderr))
+  return { message: message.replace("subcommand", "command"), place: "", next }
 }
 
-const services = Layer.mergeAll(
-  NodeServices.layer,
-  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, completions] }),
-  CliOutput.layerPresenter(presenter)
-)
+const servicesOf = (json: boolean) =>
+  Layer.mergeAll(
+    NodeServices.layer,
+    CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, completions] }),
+    CliOutput.layerPresenter(presenterOf(json))
+  )
 
 /** Runs the command that `args` name. Wrong arguments have been told when this fails. */
 export const parse = (args: ReadonlyArray<string>, version: string): Effect.Effect<void, unknown> =>
-  Effect.provide(Command.runWith(ptmflow, { version })(args), services)
+  Effect.provide(Command.runWith(ptmflow, { version })(args), servicesOf(wantsJson(args)))

@@ -70,7 +70,7 @@ const firstRows = Effect.fnUntraced(function* (artifact: Artifact, most: number)
   const path = yield* source.path(artifact.parts["table.arrow"]!)
   const rows = read(path, `table ${artifact.digest}`).pipe(
     Stream.flatMap((batch) => Stream.fromIterable(batch)),
-    Stream.take(Math.max(most, 0)),
+    Stream.take(most),
     Stream.map((row) => plain(row.toJSON()) as { readonly [column: string]: unknown })
   )
   return yield* Stream.runCollect(rows)

@@ -150,9 +150,19 @@ export const layer = (folder: string): Layer.Layer<Store, StoreError> =>
 /** The same, for a run or a plan: they read of the journal what they need, which is little where nothing changed. */
 export const unreadLayer = (folder: string): Layer.Layer<Store, StoreError> => Layer.effect(Store, open(folder))
 
+const namesIn = (disk: Disk, root: string) => {
+  try {
+    return disk.list(root)
+  } catch (cause) {
+    if (disk.stat(root)?.isFolder !== false) throw cause
+    const message = `${root} is a file, and a store is a folder: choose another name`
+    throw new StoreError({ reason: "not-a-store", place: root, message })
+  }
+}
+
 /** Whether there is a store of a version that this code reads; false where there is none and one can be made. */
 const checkFormat = (disk: Disk, root: string): boolean => {
-  const names = disk.list(root)
+  const names = namesIn(disk, root)
   if (names === undefined) return false
   if (!names.includes("format")) {
     if (names.every((name) => name === "temporary")) return false

@@ -77,6 +77,34 @@ test.concurrent("a reference that names nothing, and a store that is none", asyn
   expect(await refused("run", counting, "--store", ".")).toContain("is not empty and is no store")
 })
 
+test.concurrent("a store, a port and a number of rows that cannot be", async () => {
+  folder.write("file", "")
+  expect(await refused("status", "--store", "file")).toContain("file is a file, and a store is a folder")
+  expect(await refused("serve", "--port", "99999")).toContain("a whole number from 0 to 65535")
+  expect(await refused("show", "x", "--rows", "-1")).toContain("a whole number from 0")
+})
+
+test.concurrent("with --json the same as one JSON value on standard output", async () => {
+  const told = async (...args: ReadonlyArray<string>) => {
+    const { code, errors, out } = await folder.start([...args, "--json"])
+    expect(code).toBe(1)
+    const { error } = JSON.parse(out) as { error: { tag: string; message: string; place: string; next: string } }
+    expect(errors.startsWith(`error: ${error.message.slice(0, 40)}`)).toBe(true)
+    return error
+  }
+  expect(await told("run", "throw.ts")).toEqual({
+    tag: "CommandError",
+    message: "there is no file throw.ts",
+    place: "",
+    next: "Did you mean throws.ts?"
+  })
+  expect(await told("plan", "throws.ts")).toMatchObject({ tag: "CommandError", place: "throws.ts:3:20" })
+  expect(await told("run", counting, "--set", "count.step=3", "--detach")).toMatchObject({ tag: "PipelineError" })
+  expect(await told("status", "--jsn")).toMatchObject({ tag: "UsageError", next: "Did you mean --json?" })
+  expect(await told("lineage", "sft", "--store", "empty")).toMatchObject({ tag: "LineageError" })
+  expect(await told("fsck", "--store", ".")).toMatchObject({ tag: "StoreError", place: folder.root })
+})
+
 test.concurrent("--debug shows the stack", async () => {
   const { code, errors } = await folder.start(["run", "number.ts", "--debug"])
   expect(code).toBe(1)

@@ -139,6 +139,10 @@ export const show = Command.make(
     rows: Flag.Int("rows").pipe(
       Flag.withMetavar("n"),
       Flag.withDescription("Rows of a table to show (default 10)"),
+      Flag.filter(
+        (n) => n >= 0,
+        () => "a whole number from 0"
+      ),
       Flag.withDefault(10)
     ),
     asOf: flags.asOf,
@@ -225,11 +229,7 @@ export const serve = Command.make(
       ),
       Flag.withDefault("127.0.0.1")
     ),
-    port: Flag.Int("port").pipe(
-      Flag.withMetavar("n"),
-      Flag.withDescription("The port to listen on; 0: any that is free (default 4860)"),
-      Flag.withDefault(4860)
-    ),
+    port: flags.port(4860),
     device: flags.device,
     threads: flags.threads,
     store: flags.store,

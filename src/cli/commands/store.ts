@@ -127,11 +127,7 @@ export const serveRemote = Command.make(
       ),
       Flag.withDefault("127.0.0.1")
     ),
-    port: Flag.Int("port").pipe(
-      Flag.withMetavar("n"),
-      Flag.withDescription("The port to listen on; 0: any that is free (default 4850)"),
-      Flag.withDefault(4850)
-    ),
+    port: flags.port(4850),
     json: flags.json("Prints the address as JSON")
   },
   (input) => from(async () => (await import("../remote.ts")).serve(input))

@@ -13,7 +13,7 @@ export interface Failure {
   readonly next: string
 }
 
-/** `error: message`, then `at place`, then what to do. */
+/** `error: message`, then `at place` where the message does not name it, then what to do. */
 export const failureLines = ({ message, next, place }: Failure, { columns, style }: View): ReadonlyArray<string> => {
   const head = "error: "
   const indent = " ".repeat(head.length)
@@ -22,13 +22,16 @@ export const failureLines = ({ message, next, place }: Failure, { columns, style
   return [
     `${style.bad(head)}${first}`,
     ...rest.map((line) => `${indent}${line}`),
-    ...(place === "" ? [] : wrap(printable(`at ${place}`), room).map((line) => style.faint(`${indent}${line}`))),
+    ...(message.includes(place) ? [] : wrap(printable(`at ${place}`), room).map((line) => style.faint(`${indent}${line}`))),
     ...(next === "" ? [] : wrap(printable(next), room).map((line) => `${indent}${line}`))
   ]
 }
 
 const frame = /^ {4}at .*(?::\d+:\d+|<anonymous>)\)?$/
 const placeOf = /^ {4}at (?:async )?(?:.*? \()?(?:file:\/\/)?(.+?:\d+:\d+)\)?$/
+
+/** Of Node, of a package, or of what finds modules for Node. */
+const isForeign = (place: string): boolean => /node:|\/node_modules\/|\/bin\/resolve\.mjs:/.test(place)
 
 /**
  * A stack as the message above it and the first place in code of the user's own: not of Node, nor of a package. Paths below `folder` are
@@ -40,6 +43,6 @@ export const withoutStack = (text: string, folder: string): { readonly message: 
   const shorten = (path: string) => path.replaceAll("file://", "").replaceAll(`${folder}/`, "")
   if (start < 0) return { message: shorten(text), place: "" }
   const places = lines.slice(start).flatMap((line) => placeOf.exec(line)?.[1] ?? [])
-  const own = places.find((place) => !place.includes("node:") && !place.includes("/node_modules/"))
+  const own = places.find((place) => !isForeign(place))
   return { message: shorten(lines.slice(0, start).join("\n")).trimEnd(), place: shorten(own ?? "") }
 }

@@ -44,6 +44,11 @@ export const serveRemote = Effect.fnUntraced(function* ({
     return yield* new RemoteError({ reason: "refused", place: host, message })
   }
   const root = path.resolve(folder)
+  yield* Effect.mapError(
+    disk.makeFolder(root),
+    ({ message }) =>
+      new RemoteError({ reason: "refused", place: root, message: `the folder cannot be made: ${message}` })
+  )
   const durable = makeDurable(disk, root)
   const { createServer } = yield* Effect.promise(() => import("node:http"))
   const answer = handler(durable, root, token)
