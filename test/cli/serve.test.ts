@@ -2,7 +2,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import type { PlanView, Run } from "../../src/page/answers.ts"
+import type { PlanView, Refusal, Run, RunArtifacts, Verifications, Verifying } from "../../src/page/answers.ts"
 import { counting, Folder } from "./command-line.ts"
 
 let folder: Folder
@@ -106,6 +106,62 @@ test("the plan of a pipeline is there before it ran, and follows its file and it
   await until((plan) => states(plan).has("due"))
   expect((await page.stop()).code).toBe(130)
   other.remove()
+}, 60_000)
+
+test("an artifact is verified in a process of its own, one at a time, followed, and stopped", async () => {
+  const store = ["--store", "verified"]
+  const slow = ["--set", "count.steps=4", "--set", "count.milliseconds=400"]
+  expect((await folder.start(["run", counting, ...slow, ...store])).code).toBe(0)
+  const page = await serve(...store)
+  const get = async <A>(at: string) => (await (await fetch(`${page.address}api/${at}`)).json()) as A
+  const post = async (at: string, body: unknown) => {
+    const init = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) }
+    const response = await fetch(`${page.address}api/${at}`, init)
+    return { status: response.status, body: (await response.json()) as Verifying & Refusal }
+  }
+  const until = async (wanted: (now: Verifying) => boolean): Promise<Verifying> => {
+    for (;;) {
+      const now = await get<Verifying>("verify")
+      if (wanted(now)) return now
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+  const { artifacts } = await get<RunArtifacts>("runs/newest/artifacts?match=count.")
+  const artifact = `${artifacts[0]!.key}:${artifacts[0]!.port}`
+  expect((await get<Verifications>(`verified/${artifact}`)).total).toBe(0)
+
+  const begun = await post("verify", { artifact, depth: null, sample: null })
+  expect(begun.status).toBe(200)
+  expect(begun.body).toMatchObject({ state: "running", found: [], of: { name: "count.number" } })
+  const second = await post("verify", { artifact, depth: 1, sample: null })
+  expect([second.status, second.body._tag]).toEqual([409, "Refusal"])
+  expect(await until(({ step }) => step !== null)).toMatchObject({ stage: "count", steps: 4 })
+  const done = await until(({ state }) => state !== "running")
+  expect(done.found.map(({ stage, verdict }) => [stage, verdict])).toEqual([
+    ["start", "proven"],
+    ["count", "proven"]
+  ])
+  const { command, total, verified } = await get<Verifications>(`verified/${artifact}`)
+  expect(total).toBe(1)
+  expect(verified[0]).toMatchObject({ verdict: "proven", stage: "count", sampled: null })
+  expect(verified[0]!.time).toBeGreaterThanOrEqual(done.began!)
+  expect(command).toBe(`ptmflow verify ${artifacts[0]!.digest.slice(0, 12)} --store verified`)
+
+  await post("verify", { artifact, depth: 1, sample: 0.5 })
+  await until(({ step }) => step !== null)
+  expect((await post("verify/stop", {})).status).toBe(200)
+  expect((await until(({ state }) => state !== "running")).state).toBe("stopped")
+  const temporary = path.join(folder.root, "verified", "temporary")
+  while (fs.readdirSync(temporary).length > 0) await new Promise((resolve) => setTimeout(resolve, 20))
+  expect((await get<Verifications>(`verified/${artifact}`)).total).toBe(1)
+
+  // What cannot be verified is told in the words of the command.
+  for (const body of [{ artifact, depth: 0, sample: null }, { artifact, depth: 1, sample: 1.5 }, { artifact }]) {
+    expect((await post("verify", body)).status).toBe(400)
+  }
+  expect((await post("verify", { artifact: "nothing", depth: 1, sample: null })).status).toBe(404)
+  expect((await fetch(`${page.address}api/verify`, { method: "POST", body: "{}" })).status).toBe(415)
+  expect((await page.stop()).code).toBe(130)
 }, 60_000)
 
 test("settings without a pipeline are refused", async () => {
