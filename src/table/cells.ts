@@ -108,6 +108,18 @@ export const gather = (column: Column, spans: ReadonlyArray<Span>): Cells => {
   return { length, valid, values, offsets, children: [] }
 }
 
+/** The same of every column of some batches. */
+export const gatherColumns = (
+  columns: ReadonlyArray<Column>,
+  spans: ReadonlyArray<Pick<Span, "from" | "to"> & { readonly batch: { readonly cells: ReadonlyArray<Cells> } }>
+): ReadonlyArray<Cells> =>
+  columns.map((column, i) =>
+    gather(
+      column,
+      spans.map(({ batch, from, to }) => ({ cells: batch.cells[i]!, from, to }))
+    )
+  )
+
 /** How row `i` of some cells shows in a row. Typed lists are views on the cells. */
 const reader = (column: Column, cells: Cells): ((row: number) => unknown) => {
   const { valid } = cells

@@ -12,7 +12,7 @@
 
 import * as Stream from "effect/Stream"
 import type { Batch } from "./arrow.ts"
-import { gather } from "./cells.ts"
+import { gatherColumns } from "./cells.ts"
 import type { Column } from "./columns.ts"
 import { rowHashes } from "./row-hash.ts"
 
@@ -93,12 +93,7 @@ const makeRecut = (columns: ReadonlyArray<Column>, window: number) => {
     const spans = held
       .filter(({ first }) => first < end)
       .map(({ batch, first }) => ({ batch, from: Math.max(given - first, 0), to: Math.min(end - first, batch.length) }))
-    const cells = columns.map((column, i) =>
-      gather(
-        column,
-        spans.map(({ batch, from, to }) => ({ cells: batch.cells[i]!, from, to }))
-      )
-    )
+    const cells = gatherColumns(columns, spans)
     const length = end - given
     given = end
     held = held.filter(({ batch, first }) => first + batch.length > end)

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { ArtifactError } from "../operator/artifact.ts"
 import { type Arrow, type Batch, load } from "./arrow.ts"
-import { gather, type Span } from "./cells.ts"
+import { gatherColumns, type Span } from "./cells.ts"
 import { columns, type RowSchema } from "./columns.ts"
 import { fromRecordBatch } from "./from-arrow.ts"
 import * as Ipc from "./ipc.ts"
@@ -71,13 +71,7 @@ export const makeRowsAt = Effect.fnUntraced(function* <Row>(
       const start = starts[index]!
       spans.push({ batch, from: Math.max(first - start, 0), to: Math.min(end - start, batch.length) })
     }
-    const cells = wanted.all.map((column, i) =>
-      gather(
-        column,
-        spans.map(({ batch, from, to }) => ({ cells: batch.cells[i]!, from, to }))
-      )
-    )
-    return { length: rows, cells }
+    return { length: rows, cells: gatherColumns(wanted.all, spans) }
   })
 })
 

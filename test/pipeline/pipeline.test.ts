@@ -135,11 +135,11 @@ describe("settings", () => {
         outputs: { n: numberPort },
         run: () => Effect.succeed({ n: 1 })
       })
-      const build = (params: { readonly a?: number | null }) =>
+      const build = (params: { readonly a: number | null | undefined }) =>
         Pipeline.build(Pipeline.make("absent", {}, (p) => ({ n: p.add(operator, { params }).n })))
       const [stage] = (yield* build({ a: null })).stages
       assert.deepStrictEqual(stage!.paramsTree, { a: null })
-      const error = yield* Effect.flip(build({ a: undefined } as { readonly a?: number }))
+      const error = yield* Effect.flip(build({ a: undefined }))
       assert.include(error.message, "another value when it is written as JSON and read back")
     })
   )
