@@ -14,7 +14,16 @@ const setting = /^(learningRate|gradientNorm|beta|seed)$/
 const isRate = (name: string) => /PerSecond$/.test(name)
 const words = (name: string) => name.replace(/([a-z0-9])([A-Z])/g, (_, a, b) => `${a} ${b.toLowerCase()}`)
 
-const rank = (name: string): number => (watched.test(name) ? 0 : isRate(name) ? 2 : setting.test(name) ? 3 : 1)
+/** Ranks of names: thousands of stages have the same few metrics. */
+const ranks = new Map<string, number>()
+
+const rank = (name: string): number => {
+  const known = ranks.get(name)
+  if (known !== undefined) return known
+  const found = watched.test(name) ? 0 : isRate(name) ? 2 : setting.test(name) ? 3 : 1
+  ranks.set(name, found)
+  return found
+}
 
 /** One phrase for each metric: watched ones (losses, rewards) first, then others, rates, and settings of the optimizer last. */
 export const metricPhrases = (metrics: Metrics): ReadonlyArray<string> =>

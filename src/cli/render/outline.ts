@@ -44,7 +44,7 @@ export const outline = (stages: ReadonlyArray<OutlineStage>): ReadonlyArray<Bloc
   stages.forEach((stage, at) => {
     const { partition } = stage
     const { base, round } = roundOf(partition === undefined ? stage.name : stage.name.replace(partition, ""))
-    const key = JSON.stringify([base, stage.operator, round !== undefined, partition !== undefined])
+    const key = `${round !== undefined} ${partition !== undefined} ${stage.operator}\n${base}`
     const family = families.get(key) ?? { base, members: [] }
     families.set(key, family)
     family.members.push({ stage, at, round })
@@ -66,14 +66,14 @@ export const outline = (stages: ReadonlyArray<OutlineStage>): ReadonlyArray<Bloc
         (name) => rowName.get(name) ?? name
       )
     }
-    const places = members.map(({ round, stage }) => stage.partition ?? round)
-    const rounds = members.length > 1 ? new Set(places).size : 0
+    const places = members.length > 1 ? members.map(({ round, stage }) => stage.partition ?? round) : []
+    const rounds = new Set(places).size
     const last = blocks.at(-1)
     // A loop's first round is whole before its second begins; the next loop of as many rounds begins after all of it.
     if (last !== undefined && last.rounds === rounds && (rounds === 0 || first.at < last.secondRound)) {
       last.rows.push(row)
     } else {
-      const second = members.find((_, i) => places[i] !== places[0])
+      const second = rounds > 1 ? members.find((_, i) => places[i] !== places[0]) : undefined
       blocks.push({ rows: [row], rounds, secondRound: second?.at ?? Number.POSITIVE_INFINITY })
     }
   }
@@ -85,6 +85,7 @@ const sourcesOf = (
   rowName: (stage: string) => string
 ): ReadonlyArray<ReadonlyArray<string>> => {
   const slots = Math.max(...members.map(({ from }) => from.length))
+  if (slots === 0) return []
   const seen = new Set<string>()
   return Array.from({ length: slots }, (_, slot) => {
     const names = new Set(members.flatMap(({ from }) => (slot < from.length ? [rowName(from[slot]!)] : [])))
