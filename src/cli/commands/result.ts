@@ -239,8 +239,8 @@ export const serve = Command.make(
 ).pipe(
   Command.withShortDescription("Serve a page to look at runs, curves, lineage and tables"),
   Command.withDescription(
-    "Serves a page until it is stopped: the graph of a run and its curves while they happen, runs side by side, the lineage of a checkpoint, the differences of two, the rows of tables, rollouts token by token, and a playground that samples. " +
-      "It looks and samples; it changes nothing in the store. It speaks no TLS: across machines put a proxy that does before it."
+    "Serves a page until it is stopped: the graph of a run and its curves while they happen, runs side by side, the lineage of a checkpoint, the differences of two, the rows of tables, rollouts token by token, a playground that samples, and verifications. " +
+      "It looks, samples and verifies; of what is in the store it changes nothing. It speaks no TLS: across machines put a proxy that does before it."
   ),
   Command.withExamples([
     { command: "ptmflow serve" },
