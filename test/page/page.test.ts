@@ -12,6 +12,8 @@ import * as Scope from "effect/Scope"
 import { type Browser, chromium, type Page } from "playwright-core"
 import { cpu } from "../../src/device/cpu/cpu.ts"
 import type { Plan } from "../../src/executor/plan.ts"
+import { stageRecord } from "../../src/lineage/records.ts"
+import { addVerified, type Verified } from "../../src/lineage/verified.ts"
 import type {
   Curves,
   Diff,
@@ -31,6 +33,8 @@ import * as Answers from "../../src/page/answers.ts"
 import type { Planner } from "../../src/page/server/plan.ts"
 import { PageError } from "../../src/page/server/refusal.ts"
 import { type Serving, serve } from "../../src/page/server/serve.ts"
+import type { Verifier } from "../../src/page/server/verify.ts"
+import { thisProcess } from "../../src/store/holder.ts"
 import { open, Store } from "../../src/store/store.ts"
 import { beginRun, loop } from "./live-run.ts"
 import { runRecipe } from "./recipe.ts"
@@ -50,11 +54,32 @@ let remote: Serving
 const inStore = <A, E>(effect: Effect.Effect<A, E, Store | Scope.Scope>): Promise<A> =>
   Effect.runPromise(effect.pipe(Effect.provideService(Store, store), Effect.provideService(Scope.Scope, scope)))
 
+/** Finds what a test says, when it says so: an artifact is `<stage key>:<port>`. */
+let found: Pick<Verified, "verdict" | "reasons" | "sampled"> = { verdict: "proven", reasons: [] }
+let mayEnd = Promise.withResolvers<void>()
+const verifier: Verifier = ({ artifact }, onEvent) =>
+  Effect.gen(function* () {
+    const [key = "", port = ""] = artifact.split(":")
+    const record = stageRecord(store.journal, key)!
+    const { stage } = record
+    onEvent({ _tag: "Stage", stage })
+    onEvent({ _tag: "Progress", stage, step: 3, steps: 4 })
+    yield* Effect.promise(() => mayEnd.promise)
+    const { digest } = record.outputs[port]!
+    const verified: Verified = {
+      ...{ key, stage, operator: record.preimage.operator.name, recorded: { [port]: digest }, holder: thisProcess() },
+      ...{ outputs: [{ port, recorded: digest, found: digest }], user: "ana", device: "2 threads", numerics: null },
+      ...{ time: Date.now(), seconds: 2, ...found }
+    }
+    yield* Effect.orDie(addVerified(store.journal, verified))
+    onEvent({ _tag: "Verdict", verified })
+  })
+
 beforeAll(async () => {
   store = await Effect.runPromise(open(path.join(folder, "store")))
   runs = await inStore(runRecipe(folder))
   const device = cpu({ threads: 1 })
-  local = await inStore(serve({ host: "127.0.0.1", port: 0, device }))
+  local = await inStore(serve({ host: "127.0.0.1", port: 0, device, verifier }))
   remote = await inStore(serve({ host: "0.0.0.0", port: 0, device }))
 }, 120_000)
 
@@ -80,6 +105,8 @@ const schemas: ReadonlyArray<readonly [RegExp, Schema.ConstraintDecoder<unknown>
   [/^api\/rollouts/, Answers.Rollouts],
   [/^api\/seen/, Answers.RowSeen],
   [/^api\/plan$/, Answers.PlanView],
+  [/^api\/verified\//, Answers.Verifications],
+  [/^api\/verify$/, Answers.Verifying],
   [/^api\/sample/, Answers.Sampled]
 ]
 
@@ -615,6 +642,91 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
       await page.keyboard.press("Enter")
       await page.locator('[data-node="ppo.1"]:focus').waitFor()
     }))
+
+  it("verifies an artifact, follows that, and shows when and on what it was proven, in its lineage too", () =>
+    visit("dark", async (page, shot) => {
+      await page.getByRole("link", { name: "Verify" }).click()
+      await page.getByRole("link", { name: /^sft.checkpoint/ }).click()
+      await heading(page, /^Verify sft.checkpoint/)
+      await page.getByRole("heading", { name: "Never verified" }).waitFor()
+      await page.getByLabel("each").selectOption("0.05")
+      await page.getByText(/ptmflow verify \w{12}.* --sample 5%$/).waitFor()
+      await page.getByRole("button", { name: "Verify", exact: true }).click()
+      await page.getByRole("progressbar").waitFor()
+      await page.getByText("sft runs again").waitFor()
+      assert.isTrue(await page.getByRole("button", { name: "Verifying…" }).isDisabled())
+      await page.getByRole("button", { name: "Stop" }).click()
+      await page.getByText("stopped", { exact: true }).waitFor()
+      await page.getByRole("button", { name: "Verify", exact: true }).click()
+      await page.getByRole("progressbar").waitFor()
+      mayEnd.resolve()
+      await page.getByRole("heading", { name: "Verified 1 time" }).waitFor()
+      assert.match(await page.locator(".verified").last().innerText(), /proven[\s\S]*on 2 threads · by ana/)
+      mayEnd = Promise.withResolvers<void>()
+      mayEnd.resolve()
+      found = {
+        ...{ verdict: "unverifiable", sampled: { of: "updates", made: 2, total: 40, ranges: "1-2" } },
+        reasons: [{ kind: "code", place: "train.ts", message: "code of train.ts changed in function step" }]
+      }
+      await page.getByRole("button", { name: "Verify", exact: true }).click()
+      await page.getByRole("heading", { name: "Verified 2 times" }).waitFor()
+      await page.getByText("code of train.ts changed in function step").first().waitFor()
+      await shot("verify")
+      await page.getByRole("main").getByRole("link", { name: "Lineage" }).click()
+      await page.locator(".node", { hasText: "? checkpoint" }).waitFor()
+      await page.locator(".panel").getByRole("link", { name: "not verifiable" }).waitFor()
+      // Escape closes the panel, and goes back to the node.
+      await page.locator(".panel").getByRole("button", { name: "Close" }).focus()
+      await page.keyboard.press("Escape")
+      await page.locator(".panel").waitFor({ state: "detached" })
+      assert.isNotNull(await page.evaluate(focused))
+    }))
+
+  it("says that the server does not answer, keeps what was there, and goes on when it is there again", async () => {
+    const begin = async (port: number) => {
+      const own = Effect.runSync(Scope.make())
+      const serving = serve({ host: "127.0.0.1", port, device: cpu({ threads: 1 }) })
+      const { address } = await inStore(Effect.provideService(serving, Scope.Scope, own))
+      return { address, end: () => Effect.runPromise(Scope.close(own, Exit.void)) }
+    }
+    const first = await begin(0)
+    const page = await browser.newPage({ viewport: { width: 400, height: 800 } })
+    await page.goto(`${first.address}#/runs`)
+    await page.getByRole("link", { name: runs[1]! }).waitFor()
+    await first.end()
+    await page.getByRole("alert").getByText("ptmflow serve does not answer").waitFor()
+    await page.getByRole("link", { name: runs[1]! }).waitFor()
+    const second = await begin(Number(new URL(first.address).port))
+    await page.getByRole("alert").waitFor({ state: "detached" })
+    await page.getByRole("link", { name: runs[1]! }).click()
+    await page.locator(".node").first().waitFor()
+    await page.close()
+    await second.end()
+  })
+
+  it("has no view that is wider than a narrow window, as one of text of twice the size is", async () => {
+    const artifacts = await Promise.all(
+      ["ppo.1.policy", "ppo.1.experience", "score.1.scored"].map(async (match) => {
+        const { body } = await ask<RunArtifacts>(`api/runs/${runs[1]}/artifacts?match=${match}`)
+        return encodeURIComponent(`${body.artifacts[0]!.key}:${body.artifacts[0]!.port}`)
+      })
+    )
+    const [policy, experience, scored] = artifacts
+    const views = [
+      ...["runs", `run/${runs[1]}?stage=pretrain`, `run/${runs[1]}?tab=stages`, `curves/${runs[1]}?with=${runs[0]}`],
+      ...[`lineage/${policy}`, `diff?a=${policy}&b=${policy}`, `verify/${policy}`, `table/${scored}`],
+      ...[`rollouts/${experience}?by=advantage`, `play/${policy}`, "plan", "table"]
+    ]
+    const page = await browser.newPage({ viewport: { width: 400, height: 700 } })
+    for (const view of views) {
+      await page.goto("about:blank")
+      await page.goto(`${local.address}#/${view}`)
+      await page.getByRole("heading", { level: 1 }).first().waitFor()
+      await page.getByText("Loading…").first().waitFor({ state: "detached" })
+      assert.isAtMost(await page.evaluate<number>("document.documentElement.scrollWidth"), 400, view)
+    }
+    await page.close()
+  })
 
   it("shows the plan of a pipeline before it ran, anew when its files change, and its run while that goes on", async () => {
     const other = await Effect.runPromise(open(path.join(folder, "planned")))
