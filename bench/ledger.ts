@@ -110,6 +110,7 @@ const last = dag.at(-1)!.name
 const first = dag[7]!.name
 const middle = runName(Number(runs) >> 1)
 const digest = sha256(`${last} in 0`)
+const [tuned, otherTuned] = [sha256("tuned in 10"), sha256("tuned in 11")]
 
 const questions: ReadonlyArray<readonly [string, Effect.Effect<unknown, unknown, Store>]> = [
   ["what a checkpoint came from, by name", Effect.flatMap(resolve(last), upstream)],
@@ -143,7 +144,9 @@ const pageQuestions = [
   ["how two checkpoints differ", `api/diff?a=${before}&b=${last}`],
   ["which run made it, on which device, how long it took", `api/runs/newest/stage?name=${first}`],
   ["the state of the newest run", "api/runs/newest"],
-  ["the state as of the run in the middle", `api/runs/${middle}`]
+  ["the state as of the run in the middle", `api/runs/${middle}`],
+  ["which checkpoints saw a row of the corpus", `api/seen/${sha256("documents")}?row=12`],
+  ["the rows that a checkpoint saw and another did not, in how they differ", `api/diff?a=${tuned}&b=${otherTuned}`]
 ] as const
 
 const commands = [
@@ -154,7 +157,10 @@ const commands = [
   ["diff", ["diff", digest.slice(0, 12), last]],
   ["show", ["show", first]],
   ["status", ["status"]],
-  ["status --as-of the run in the middle", ["status", "--as-of", middle]]
+  ["status --as-of the run in the middle", ["status", "--as-of", middle]],
+  ["seen, a row of the corpus", ["seen", sha256("documents"), "12"]],
+  ["seen, all rows of a checkpoint", ["seen", tuned]],
+  ["seen --not", ["seen", tuned, "--not", otherTuned]]
 ] as const
 
 const timed = async (effect: Effect.Effect<unknown, unknown, Store>) => {
