@@ -48,6 +48,9 @@ const modes: ReadonlyArray<readonly [Mode, string]> = [
   ["layer", "by layer"]
 ]
 
+/** Of more stages than these it takes seconds to draw each. */
+const MANY = 3_000
+
 /** The graph of the stages; `children` shows the one that is chosen. */
 export const Dag = (props: {
   readonly label: string
@@ -92,6 +95,7 @@ export const Dag = (props: {
             {modes.map(([name, words]) => (
               <option key={name} value={name}>
                 {words}
+                {name === "none" && stages.length > MANY ? ` (${figure(stages.length)}, takes a while)` : ""}
               </option>
             ))}
           </select>
