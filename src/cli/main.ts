@@ -47,6 +47,7 @@ const runMain = makeRunMain(({ fiber, teardown }) => {
 
 /** The command, with what it needs loaded. */
 const commandOf = async (args: ReadonlyArray<string>, version: string): Promise<Effect.Effect<void, unknown>> => {
+  if (args[0] === "--complete") return (await import("./complete.ts")).complete(args.slice(1))
   const known = quick(args)
   if (known === undefined) return (await import("./parse.ts")).parse(args, version)
   if (known.command === "run") return (await import("./run.ts")).run(known.input)

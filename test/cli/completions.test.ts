@@ -1,8 +1,9 @@
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { stripVTControlCharacters } from "node:util"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { Folder } from "./command-line.ts"
+import { bin, counting, Folder } from "./command-line.ts"
 
 const folder = new Folder()
 const scripts = new Map<string, string>()
@@ -21,7 +22,8 @@ afterAll(() => folder.remove())
 
 /** What bash offers after these words. */
 const offered = (...words: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const ask = `source completions.bash
+  const ask = `ptmflow() { "${process.execPath}" "${bin}" "$@"; }
+source completions.bash
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=\${#COMP_LINE}
 "$(complete -p ptmflow | sed 's/.*-F \\([^ ]*\\).*/\\1/')" "$1" "\${COMP_WORDS[-1]}" "\${COMP_WORDS[-2]}"
 printf '%s\\n' "\${COMPREPLY[@]}"`
@@ -39,6 +41,59 @@ test("bash completes commands, flags, their values and files", () => {
   expect(offered("ptmflow", "run", "tr")).toEqual(["train.ts"])
   expect(offered("ptmflow", "status", "--store", "re")).toEqual(["results"])
 })
+
+test("names of stages, runs and artifacts come from the pipeline and the store", async () => {
+  const { code } = await folder.start(["run", counting, "--set", "count.steps=2"])
+  expect(code).toBe(0)
+  const [{ run }] = [JSON.parse((await folder.start(["status", "--json"])).out).newest as { run: string }]
+  expect(offered("ptmflow", "lineage", "cou")).toEqual(expect.arrayContaining(["count"]))
+  expect(offered("ptmflow", "diff", "count", "")).toEqual(expect.arrayContaining(["count"]))
+  expect(offered("ptmflow", "pin", "")).toEqual(["newest", run])
+  expect(offered("ptmflow", "status", "--as-of", "20")).toEqual([run])
+  expect(offered("ptmflow", "export", "--as", "openlineage", "20")).toEqual([run])
+  expect(offered("ptmflow", "why", counting, "co")).toEqual(["count"])
+  expect(offered("ptmflow", "lineage", "", "--store", "none")).toEqual([])
+  expect(fs.existsSync(path.join(folder.root, "none"))).toBe(false)
+}, 60_000)
+
+/** What a shell that is not on every machine offers after a line, or undefined where it is not here. */
+const offeredBy = (shell: string, script: string): string | undefined => {
+  const { error, stdout } = spawnSync(shell, ["-c", script], { cwd: folder.root, encoding: "utf8" })
+  return error === undefined ? stripVTControlCharacters(stdout) : undefined
+}
+
+test("fish offers the same", ({ skip }) => {
+  folder.write("completions.fish", scripts.get("fish")!)
+  const line = (text: string) => `function ptmflow; "${process.execPath}" "${bin}" $argv; end
+source completions.fish; complete -C "${text}"`
+  const commands = offeredBy("fish", line("ptmflow st"))
+  if (commands === undefined) return skip("there is no fish here")
+  expect(commands).toMatch(/^status\t/m)
+  expect(offeredBy("fish", line("ptmflow run --remote-"))).toContain("--remote-policy")
+  expect(offeredBy("fish", line("ptmflow lineage cou"))).toMatch(/^count$/m)
+  expect(offeredBy("fish", line("ptmflow pin new"))).toMatch(/^newest$/m)
+}, 60_000)
+
+test("zsh offers the same", ({ skip }) => {
+  folder.write("completions.zsh", scripts.get("zsh")!)
+  // A shell in a terminal of its own, as completion is there only.
+  const line = (text: string) => `zmodload zsh/zpty
+zpty shell zsh -f -i
+say() { zpty -w shell "$1" }
+say 'PROMPT="" LISTMAX=1000; autoload -Uz compinit; compinit -D; ptmflow() { "${process.execPath}" "${bin}" "$@" }'
+say 'source completions.zsh; bindkey "^I" complete-word; setopt no_beep no_list_beep; print READY'
+zpty -r shell seen '*READY*READY*'
+zpty -w -n shell '${text}'$'\t'
+sleep 3
+zpty -w -n shell $'\\x15'
+zpty -w shell 'print DONE'
+zpty -r shell seen '*DONE*DONE*'; print -r -- $seen`
+  const commands = offeredBy("zsh", line("ptmflow statu"))
+  if (commands === undefined) return skip("there is no zsh here")
+  expect(commands).toMatch(/ptmflow status /)
+  expect(offeredBy("zsh", line("ptmflow run --remote-p"))).toContain("--remote-policy")
+  expect(offeredBy("zsh", line("ptmflow pin newes"))).toContain("ptmflow pin newest ")
+}, 60_000)
 
 test("zsh and fish have every command, with its sentence", () => {
   for (const shell of ["zsh", "fish"]) {

@@ -22,7 +22,9 @@ export const failureLines = ({ message, next, place }: Failure, { columns, style
   return [
     `${style.bad(head)}${first}`,
     ...rest.map((line) => `${indent}${line}`),
-    ...(message.includes(place) ? [] : wrap(printable(`at ${place}`), room).map((line) => style.faint(`${indent}${line}`))),
+    ...(message.includes(place)
+      ? []
+      : wrap(printable(`at ${place}`), room).map((line) => style.faint(`${indent}${line}`))),
     ...(next === "" ? [] : wrap(printable(next), room).map((line) => `${indent}${line}`))
   ]
 }
