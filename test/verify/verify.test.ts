@@ -27,7 +27,9 @@ const deviceOf = (numerics: string) =>
   } as unknown as Device["Service"])
 
 /** A store in which the pipeline ran on some hundred lines, and ways to verify what is in it. */
-const ran = Effect.fnUntraced(function* (options: { readonly count?: number; readonly keepPoints?: number } = {}) {
+const ran = Effect.fnUntraced(function* (
+  options: { readonly count?: number; readonly keepPoints?: number; readonly of?: typeof pipeline } = {}
+) {
   const folder = yield* newFolder
   const file = path.join(folder, "lines.txt")
   const { count = 100, keepPoints = 0 } = options
@@ -38,7 +40,7 @@ const ran = Effect.fnUntraced(function* (options: { readonly count?: number; rea
   const store = yield* open(path.join(folder, "store"))
   const settings = [{ path: "file", value: file }]
   const onDevice = (numerics: string) => Effect.provideService(Device, deviceOf(numerics))
-  const graph = yield* Pipeline.build(pipeline, settings)
+  const graph = yield* Pipeline.build(options.of ?? pipeline, settings)
   yield* run(graph, { keepPoints }).pipe(Effect.provideService(Store, store), onDevice("bits"))
   const ask = Effect.provideService(Store, store)
   const proves = Effect.fnUntraced(function* (
@@ -98,6 +100,20 @@ describe("verify", () => {
         [true, true]
       )
       assert.strictEqual(node.inputs["rows"]!.verified!.verdict, "proven")
+    })
+  )
+
+  it.effect("a result that any device may reuse is proven on one of the same numerics only", () =>
+    Effect.gen(function* () {
+      const of = { ...pipeline, numerics: "any" as const }
+      const { proves } = yield* ran({ of })
+      assert.isTrue((yield* proves("on-device", { of })).proven)
+      const [other] = (yield* proves("on-device", { of, numerics: "other bits" })).stages
+      assert.strictEqual(other!.verdict, "unverifiable")
+      assert.deepStrictEqual(
+        other!.reasons.map(({ kind }) => kind),
+        ["numerics"]
+      )
     })
   )
 
