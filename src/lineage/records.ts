@@ -163,7 +163,8 @@ export const keysOf = (
   journal: Journal,
   run: RunRecord & { readonly position?: number }
 ): ReadonlyMap<string, string> => {
-  const keys = new Map(bindingOf(journal, run.binding).map(({ key, stage }) => [stage, key]))
+  const keys = new Map<string, string>()
+  for (const { key, stage } of bindingOf(journal, run.binding)) keys.set(stage, key)
   if (run.status === "running") {
     for (const head of stageHeads(journal, run.position)) if (head.run === run.run) keys.set(head.stage, head.key)
   }

@@ -118,11 +118,12 @@ const resultsOf = <A extends { readonly run: string }>(
   results: ReadonlyArray<A | null>
 ) => {
   const made = new Set(ran)
-  return Array.from(keys, ([stage, key], i) => {
-    const found = results[i] ?? null
-    const status = made.has(stage) || found?.run === run ? ("ran" as const) : ("reused" as const)
-    return { stage, status, key, found }
-  })
+  const all: Array<{ stage: string; status: "ran" | "reused"; key: string; found: A | null }> = []
+  for (const [stage, key] of keys) {
+    const found = results[all.length] ?? null
+    all.push({ stage, status: made.has(stage) || found?.run === run ? "ran" : "reused", key, found })
+  }
+  return all
 }
 
 /** The stages of a run that failed, or were skipped for that. */

@@ -22,13 +22,17 @@ const quoting = () => {
 /** A run as JSON, all of whose stages have a result; undefined where what was recorded of one, or of what it took, was lost. */
 export const runText = (run: Omit<Run, "detail">, results: ReadonlyArray<StageResult>): string | undefined => {
   const quoted = quoting()
-  const names = results.map(({ stage }) => JSON.stringify(stage))
-  const nameOf = new Map<number | undefined, string>()
-  for (const [i, { found }] of results.entries()) nameOf.set(found?.id, names[i]!)
-  const stages: Array<string> = []
-  for (const [at, { found, key, status }] of results.entries()) {
+  const names: Array<string> = []
+  const nameOf = new Map<number, string>()
+  for (const { found, stage } of results) {
     if (found === null) return undefined
-    const { inputs: flat, metrics, operator, seconds, time } = found
+    const name = JSON.stringify(stage)
+    names.push(name)
+    nameOf.set(found.id, name)
+  }
+  const stages: Array<string> = []
+  for (const { found, key, status } of results) {
+    const { inputs: flat, metrics, operator, seconds, time } = found!
     let inputs = ""
     for (let i = 0; i < flat.length; i += 3) {
       const from = flat[i + 1]
@@ -38,7 +42,7 @@ export const runText = (run: Omit<Run, "detail">, results: ReadonlyArray<StageRe
       inputs += `${inputs === "" ? "" : ","}${quoted(flat[i])}:{"stage":${stage},"port":${quoted(flat[i + 2])}}`
     }
     stages.push(
-      `{"stage":${names[at]},"operator":${quoted(operator)},"state":"${status}","inputs":{${inputs}},"key":"${key}","step":null,"steps":null,` +
+      `{"stage":${names[stages.length]},"operator":${quoted(operator)},"state":"${status}","inputs":{${inputs}},"key":"${key}","step":null,"steps":null,` +
         `"seconds":${seconds},"time":${status === "ran" ? time : null},"message":null,"metrics":${metrics}}`
     )
   }
