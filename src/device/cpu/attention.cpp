@@ -31,6 +31,11 @@ INLINE vec firstKeys(const int32_t* starts, long query, long rows) {
 // `hidden` in the lanes whose query may not see a key so early.
 INLINE vec hideBefore(vec x, long key, vec first, real hidden) { return first > splat(real(key)) ? splat(hidden) : x; }
 
+// Rows of a head lie far apart, so the processor does not foresee them: the row some rows on is fetched while this one is read.
+INLINE void fetchAhead(const real* row, long stride, long width) {
+  for (long d = 0; d < width; d += 64 / long(sizeof(real))) __builtin_prefetch(row + 8 * stride + d);
+}
+
 struct Sizes {
   long batch, length, heads, keyHeads, width;  // width of a head
   bool rounds = false;                         // factors of products, to bfloat16
@@ -72,24 +77,50 @@ void softmax(real* scores, long keys, long query, const vec (&first)[NV], long s
   const long open = query + 1 < keys ? query + 1 : keys;
   vec top[2][NV];
   for (int v = 0; v < NV; v++) top[0][v] = top[1][v] = splat(-INFINITY);
-  for (long j = 0; j < keys; j++)
-    for (int v = 0; v < NV; v++) {
-      vec score = load(scores + j * NR + v * VL);
-      if (j >= open) score = hide(score, j, query + v * VL, -INFINITY);
-      if (j < shared) score = hideBefore(score, j, first[v], -INFINITY);
-      top[j & 1][v] = larger(top[j & 1][v], score);
-    }
+  // What all queries see lies between.
+  const long from = shared < open ? shared : open;
+  const auto rise = [&](long j, long to, auto hides) {
+    for (; j < to; j++)
+      for (int v = 0; v < NV; v++) {
+        vec score = load(scores + j * NR + v * VL);
+        if (hides && j >= open) score = hide(score, j, query + v * VL, -INFINITY);
+        if (hides && j < shared) score = hideBefore(score, j, first[v], -INFINITY);
+        top[j & 1][v] = larger(top[j & 1][v], score);
+      }
+  };
+  rise(0, from, std::true_type());
+  rise(from, open, std::false_type());
+  rise(open, keys, std::true_type());
   for (int v = 0; v < NV; v++) most[v] = larger(top[0][v], top[1][v]);
   for (long strand = 0; strand < VL; strand++) {
     vec part[NV] = {};
-    for (long j = strand; j < keys; j += VL)
-      for (int v = 0; v < NV; v++) {
-        vec p = exponential(load(scores + j * NR + v * VL) - most[v]);
-        if (j >= open) p = hide(p, j, query + v * VL, 0);
-        if (j < shared) p = hideBefore(p, j, first[v], 0);
-        store(scores + j * NR + v * VL, p);
-        part[v] += p;
+    long j = strand;
+    const auto raise = [&](long to, auto hides) {
+      for (; j < to; j += VL)
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; v++) {
+          vec p = exponential(load(scores + j * NR + v * VL) - most[v]);
+          if (hides && j >= open) p = hide(p, j, query + v * VL, 0);
+          if (hides && j < shared) p = hideBefore(p, j, first[v], 0);
+          store(scores + j * NR + v * VL, p);
+          part[v] += p;
+        }
+    };
+    raise(from, std::true_type());
+    for (; j + VL < open; j += 2 * VL) {
+      const auto at = [&](int i) { return scores + (j + i / NV * VL) * NR + i % NV * VL; };
+      vec p[2 * NV];
+#pragma GCC unroll 8
+      for (int i = 0; i < 2 * NV; i++) p[i] = load(at(i)) - most[i % NV];
+      exponentials(p);
+#pragma GCC unroll 8
+      for (int i = 0; i < 2 * NV; i++) {
+        store(at(i), p[i]);
+        part[i % NV] += p[i];
       }
+    }
+    raise(open, std::false_type());
+    raise(keys, std::true_type());
     for (int v = 0; v < NV; v++) total[v] = strand == 0 ? part[v] : total[v] + part[v];
   }
 }
@@ -115,6 +146,7 @@ void run_attention(const Launch& l, Worker& worker) {
     gatheredFrom = from;
     for (; gathered < keys; gathered++) {
       const real* row = l.r(b_qkv) + (b * s.length + gathered) * s.row() + s.channels() + keyHead * s.width;
+      for (long part : {0L, s.keyChannels()}) fetchAhead(row + part, s.row(), s.width);
       memcpy(f.keys + gathered * s.width, row, size_t(s.width) * sizeof(real));
       memcpy(f.values + gathered * s.width, row + s.keyChannels(), size_t(s.width) * sizeof(real));
       if (s.rounds)
@@ -186,20 +218,35 @@ void differentiatePanel(const Backward& f, const Sizes& s, long key, long keys, 
   real *p = f.p + at, *dScores = f.dScores + at;
   product(f.keys + key * width, width, 1, keys, f.queriesT + at, queryBlock, width, p, queryBlock, true);
   product(f.values + key * width, width, 1, keys, f.dOutT + at, queryBlock, width, dScores, queryBlock, true);
+  const long first = query0 + at;
+  vec logSumExp[NV], along[NV], start[NV];
   for (int v = 0; v < NV; v++) {
-    const vec logSumExp = load(f.logSumExp + at + v * VL), along = load(f.along + at + v * VL);
-    const long first = query0 + at + v * VL;
-    const vec start = firstKeys(starts, first, rows - v * VL);
-    for (long j = 0; j < keys; j++) {
-      const long place = j * queryBlock + v * VL;
-      vec probability = exponential(load(p + place) - logSumExp);
-      if (key + j > first) probability = hide(probability, key + j, first, 0);
-      if (starts != nullptr) probability = hideBefore(probability, key + j, start, 0);
-      const vec slope = probability * (load(dScores + place) - along);
-      store(p + place, s.rounds ? toBf16(probability) : probability);
-      store(dScores + place, s.rounds ? toBf16(slope) : slope);
-    }
+    logSumExp[v] = load(f.logSumExp + at + v * VL);
+    along[v] = load(f.along + at + v * VL);
+    start[v] = firstKeys(starts, first + v * VL, rows - v * VL);
   }
+  const auto differentiate = [&](long j, auto count) {
+    constexpr int all = decltype(count)::value * NV;
+    const auto place = [j](int i) { return (j + i / NV) * queryBlock + i % NV * VL; };
+    vec probability[all];
+#pragma GCC unroll 16
+    for (int i = 0; i < all; i++) probability[i] = load(p + place(i)) - logSumExp[i % NV];
+    exponentials(probability);
+#pragma GCC unroll 16
+    for (int i = 0; i < all; i++) {
+      const int v = i % NV;
+      if (all == NV && key + j > first) probability[i] = hide(probability[i], key + j, first + v * VL, 0);
+      if (all == NV && starts != nullptr) probability[i] = hideBefore(probability[i], key + j, start[v], 0);
+      const vec slope = probability[i] * (load(dScores + place(i)) - along[v]);
+      store(p + place(i), s.rounds ? toBf16(probability[i]) : probability[i]);
+      store(dScores + place(i), s.rounds ? toBf16(slope) : slope);
+    }
+  };
+  // Two keys at a time where all queries see both.
+  const long open = starts != nullptr ? 0 : first - key + 1 < keys ? first - key + 1 : keys;
+  long j = 0;
+  for (; j + 1 < open; j += 2) differentiate(j, std::integral_constant<int, 2>());
+  for (; j < keys; j++) differentiate(j, std::integral_constant<int, 1>());
 }
 
 // to[keys][padded] += a^T . b over the block's queries, for all columns; the first `hidden` + i queries do not see key i: their a is 0.
@@ -262,6 +309,7 @@ void run_attentionGradient(const Launch& l, Worker& worker) {
     memset(f.dValues, 0, size_t(s.length * f.padded) * sizeof(real));
     for (long t = 0; t < s.length; t++) {
       const real* row = l.r(b_qkv) + keyAt + t * s.row();
+      for (long part : {0L, s.keyChannels()}) fetchAhead(row + part, s.row(), width);
       memcpy(f.keys + t * width, row, headBytes);
       memcpy(f.values + t * width, row + s.keyChannels(), headBytes);
     }
@@ -272,9 +320,11 @@ void run_attentionGradient(const Launch& l, Worker& worker) {
       const real* dOut = l.r(b_dOut) + b * s.length * c + h * width;
       const real* out = l.r(b_out) + b * s.length * c + h * width;
       real* dQkv = l.r(b_dQkv) + b * s.length * s.row() + h * width;
-      memset(f.queries, 0, size_t(s.length * f.padded) * sizeof(real));
-      memset(f.dOut, 0, size_t(s.length * f.padded) * sizeof(real));
+      if (f.padded > width)
+        for (real* array : {f.queries, f.dOut}) memset(array, 0, size_t(s.length * f.padded) * sizeof(real));
       for (long t = 0; t < s.length; t++) {
+        for (const real* rows : {dOut, out}) fetchAhead(rows + t * c, c, width);
+        fetchAhead(qkv + t * s.row(), s.row(), width);
         memcpy(f.dOut + t * f.padded, dOut + t * c, headBytes);
         for (long d = 0; d < width; d++) f.queries[t * f.padded + d] = qkv[t * s.row() + d] * (s.rounds ? real(1) : scale);
       }

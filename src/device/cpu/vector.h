@@ -118,26 +118,34 @@ static inline void roundToBf16(real* values, long count, real scale = 1) {
   for (long i = 0; i < count; i += VL) storePart(values + i, toBf16(loadPart(values + i, count - i)) * scale, count - i);
 }
 
-// e^x: range reduction by ln 2 and a degree-5 polynomial (Cephes expf) for f32, below 2 ulp; std::exp for f64.
-INLINE vec exponential(vec x) {
+// e^x of each: range reduction by ln 2 and a degree-5 polynomial (Cephes expf) for f32, below 2 ulp; std::exp for f64. The steps of all go side by
+// side: one after the other, their chains fill the processor's schedulers.
+template <int N>
+INLINE void exponentials(vec (&x)[N]) {
+#define EACH _Pragma("GCC unroll 16") for (int i = 0; i < N; i++)
   if constexpr (sizeof(real) == 4) {
-    // In this order of operands NaN stays NaN.
-    x = smaller(splat(88.0f), larger(splat(-87.0f), x));
     const real magic = 12582912.0f;
-    const vec sum = x * real(1.44269504088896341) + magic, n = sum - magic;
-    vec r = x - n * real(0.693359375);
-    r = r - n * real(-2.12194440e-4);
-    vec p = splat(1.9875691500e-4f);
-    p = p * r + real(1.3981999507e-3);
-    p = p * r + real(8.3334519073e-3);
-    p = p * r + real(4.1665795894e-2);
-    p = p * r + real(1.6666665459e-1);
-    p = p * r + real(5.0000001201e-1);
-    return scaleByPower(p * (r * r) + r + real(1), sum);
+    vec sum[N], p[N];
+    // In this order of operands NaN stays NaN.
+    EACH x[i] = smaller(splat(88.0f), larger(splat(-87.0f), x[i]));
+    EACH sum[i] = x[i] * real(1.44269504088896341) + magic;
+    EACH p[i] = sum[i] - magic;
+    EACH x[i] = x[i] - p[i] * real(0.693359375);
+    EACH x[i] = x[i] - p[i] * real(-2.12194440e-4);
+    EACH p[i] = splat(1.9875691500e-4f);
+    for (const double c : {1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1})
+      EACH p[i] = p[i] * x[i] + real(c);
+    EACH p[i] = p[i] * (x[i] * x[i]) + x[i] + real(1);
+    EACH x[i] = scaleByPower(p[i], sum[i]);
   } else {
-    for (long i = 0; i < VL; i++) x[i] = std::exp(x[i]);
-    return x;
+    EACH for (long lane = 0; lane < VL; lane++) x[i][lane] = std::exp(x[i][lane]);
   }
+#undef EACH
+}
+INLINE vec exponential(vec x) {
+  vec one[1] = {x};
+  exponentials(one);
+  return one[0];
 }
 
 // GELU in its tanh form, as x * sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3), and its derivative at x.
