@@ -682,6 +682,18 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
       assert.isNotNull(await page.evaluate(focused))
     }))
 
+  it("looks on for rows that a filter did not find in the time of one answer", async () => {
+    const page = await browser.newPage()
+    await page.route(/api\/tables\/.*offset=0.*value=/, async (route) => {
+      const response = await route.fetch()
+      await route.fulfill({ response, json: { ...((await response.json()) as TablePage), rows: [], next: 3 } })
+    })
+    await page.goto(`${local.address}#/table/score.1.scored?column=reward&operator=above&value=-1000`)
+    await page.getByRole("button", { name: "Row 3, in full" }).waitFor()
+    assert.isTrue(await page.getByRole("button", { name: "Previous" }).isEnabled())
+    await page.close()
+  })
+
   it("says that the server does not answer, keeps what was there, and goes on when it is there again", async () => {
     const begin = async (port: number) => {
       const own = Effect.runSync(Scope.make())

@@ -3,6 +3,7 @@ import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { run } from "../../src/executor/run.ts"
 import { resolve } from "../../src/lineage/ledger.ts"
@@ -140,6 +141,18 @@ describe("a table of many record batches", () => {
       if (!["nowhere", "0", "null"].includes(value)) assert.isAbove(found.length, 0)
     })
   }
+
+  it("is looked through for so long for one answer, which says where to go on", async () => {
+    let now = 0
+    const hurried = { ...Effect.runSync(Clock.Clock), currentTimeMillis: Effect.sync(() => (now += 1_000)) }
+    const filter = { column: "text", operator: "contains", value: "nowhere" } as const
+    const { batches, next, rows, scanned } = await inStore(
+      Effect.provideService(tablePage("rows", 0, 50, filter), Clock.Clock, hurried)
+    )
+    assert.deepStrictEqual([batches.read, rows], [1, []])
+    assert.strictEqual(next, scanned)
+    assert.isBelow(next!, COUNT)
+  })
 
   it("that is damaged, or gone, is said with what to do, and is no answer", async () => {
     const bytes = fs.readFileSync(file)

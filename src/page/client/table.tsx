@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import { useState } from "preact/hooks"
+import { useEffect, useState } from "preact/hooks"
 import type { TablePage } from "../answers.ts"
 import { useAnswer } from "./answer.ts"
 import { Choose, Ways } from "./artifact.tsx"
@@ -77,7 +77,11 @@ const Page = ({ page }: { readonly page: TablePage }) => {
   const { query } = route.value
   const offset = query["offset"] ?? "0"
   const before = (query["before"] ?? "").split(",").filter((each) => each !== "")
-  const { batches, columns, next, of, rows, scanned, total } = page
+  const { batches, columns, next, of, rows, total } = page
+  // What was not found in the time that one answer has is looked for on.
+  useEffect(() => {
+    if (rows.length === 0 && next !== null) show({ offset: String(next) })
+  }, [page])
   return (
     <>
       <header class="head">
@@ -92,8 +96,11 @@ const Page = ({ page }: { readonly page: TablePage }) => {
       <Filter key={query["value"] ?? ""} columns={columns} />
       {rows.length === 0 ? (
         <Empty>
-          No row of the {counted(scanned, "row")} looked at {scanned < total ? "here " : ""}is so.
-          {next === null ? "" : " There are more."}
+          {next !== null
+            ? `Looking on: ${next.toLocaleString("en")} of ${counted(total, "row")} so far…`
+            : before.length === 0
+              ? "No row of the table is so."
+              : "No more rows are so."}
         </Empty>
       ) : (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls is scrolled by keys too
