@@ -53,6 +53,7 @@ export const concat = <Row>(
     }
   })
   // What a caller gives is all in the ports: the module where it was called is no part of the code.
-  const whole: typeof operator = { ...operator, definition: { ...operator.definition, callers: [] } }
+  const { calls, time } = operator.definition
+  const whole: typeof operator = { ...operator, definition: { calls: calls.slice(0, 1), time } }
   return whole
 }

@@ -8,12 +8,13 @@ import { fileURLToPath, pathToFileURL } from "node:url"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { AnyOperator } from "../operator/operator.ts"
+import type { AnyOperator, Call } from "../operator/operator.ts"
 import type { FileDigest } from "../store/files.ts"
 import type { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 import { CodeTree, codeClosure, type ProjectModule, type Root } from "./codeClosure.ts"
 import { CodeError, displayName, isInside, readProject } from "./codeProject.ts"
+import { typesOf } from "./key.ts"
 import { installedPackages, PackageSet } from "./packages.ts"
 import { Read } from "./undeclared.ts"
 
@@ -80,7 +81,7 @@ export const codeOf = Effect.fnUntraced(function* (
     const exports = yield* Effect.promise(() => exportsOf(files))
     for (const operator of unknown) {
       const origin = origins.get(operator)!
-      const roots = rootsOf(operator, origin, exports)
+      const roots = rootsOf(operator, origin, exports, modules)
       const { packages, tree } = codeClosure(modules, roots)
       const exported = roots.every((root) => root.exported !== undefined)
       const defined = exported ? roots : definitionsIn(modules, origin, operator.name)
@@ -109,6 +110,7 @@ export const codeOf = Effect.fnUntraced(function* (
       known.set(operator, resultOf(found))
     }
   }
+  yield* checkApart(operators, known)
   const recall = (kind: string, recorded: string, digest: string) =>
     memo.get(kind, digest) ?? journal.newest(recorded, digest)?.value()
   return {
@@ -118,16 +120,41 @@ export const codeOf = Effect.fnUntraced(function* (
   }
 })
 
+/** Two operators that one piece of code made, with other values that it had then: no key would tell their stages apart. */
+const checkApart = Effect.fnUntraced(function* (
+  operators: ReadonlyArray<AnyOperator>,
+  known: ReadonlyMap<AnyOperator, OperatorCode>
+) {
+  const seen = new Set<string>()
+  for (const operator of new Set(operators)) {
+    // One without callers says that all is in its ports (see `concat`).
+    if (operator.definition.calls.length === 1) continue
+    const { inputs, name, outputs, version } = operator
+    const ports = [typesOf("Input", inputs), typesOf("Output", outputs)]
+    const id = JSON.stringify([name, version, known.get(operator)!.code, ports])
+    if (seen.has(id)) {
+      const calls = callsOf(operator.definition).filter(({ file }) => isInside(file))
+      const place = calls.map(({ file, line }) => `${displayName(file)}:${line}`).join(", called at ")
+      return yield* new CodeError({
+        place,
+        message: `several operators ${name} are made by the same code (${place}): what tells them apart is in no stage key. Take it as a parameter, or give each a name of its own`
+      })
+    }
+    seen.add(id)
+  }
+})
+
 const resultOf = ({ digest, packages, reads }: Found): OperatorCode => ({ code: digest, packages, reads })
 
-/** Where `make` was called, then what called that: files only, as Node's own frames depend on how it loaded them. */
-const pathsOf = ({ callers, file }: AnyOperator["definition"]): ReadonlyArray<string> =>
-  [file, ...callers].flatMap((each) => {
-    if (each.startsWith("file:")) return [fileURLToPath(each)]
-    return path.isAbsolute(each) ? [each] : []
+/** Where `make` was called, then what called that: in files only, as Node's own frames depend on how it loaded them. */
+const callsOf = ({ calls }: AnyOperator["definition"]): ReadonlyArray<Call> =>
+  calls.flatMap((call) => {
+    if (call.file.startsWith("file:")) return [{ ...call, file: fileURLToPath(call.file) }]
+    return path.isAbsolute(call.file) ? [call] : []
   })
 
-const idOf = ({ definition, name }: AnyOperator): string => [name, definition.line, ...pathsOf(definition)].join(" ")
+const idOf = ({ definition, name }: AnyOperator): string =>
+  [name, ...callsOf(definition).map(({ column, file, line }) => `${file}:${line}:${column}`)].join(" ")
 
 const stillTrue = Effect.fnUntraced(function* (
   operator: AnyOperator,
@@ -158,8 +185,8 @@ const checkLoaded = (operator: AnyOperator, file: string, changed: number): Effe
 
 /** The files that defined an operator: where `make` was called, then those that called that (a factory's users). */
 const originOf = (operator: AnyOperator): Effect.Effect<ReadonlyArray<string>, CodeError> => {
-  const { file } = operator.definition
-  const inside = [...new Set(pathsOf(operator.definition))].filter(isInside)
+  const file = operator.definition.calls[0]?.file ?? ""
+  const inside = [...new Set(callsOf(operator.definition).map((call) => call.file))].filter(isInside)
   return inside.length > 0
     ? Effect.succeed(inside)
     : Effect.fail(
@@ -189,17 +216,26 @@ const exportsOf = async (files: ReadonlyArray<string>): Promise<ReadonlyMap<stri
   return new Map(loaded)
 }
 
-/** The export that is the operator, in the first file that has it; where none does, all of the files. */
+/** The export that is the operator, in the first file that has it; where none does, the declarations that made it, and all of the files. */
 const rootsOf = (
   operator: AnyOperator,
   files: ReadonlyArray<string>,
-  exports: ReadonlyMap<string, object>
+  exports: ReadonlyMap<string, object>,
+  modules: ReadonlyMap<string, ProjectModule>
 ): ReadonlyArray<Root> => {
   for (const file of files) {
     const found = Object.entries(exports.get(file) ?? {}).find(([, value]) => value === operator)
     if (found !== undefined) return [{ path: file, exported: found[0] }]
   }
-  return files.map((file) => ({ path: file }))
+  const makers = callsOf(operator.definition).flatMap(({ column, file, line }): ReadonlyArray<Root> => {
+    const { code, locate } = modules.get(file) ?? {}
+    const index = code?.declarations.findLastIndex(({ start }) => {
+      const place = locate!(start)
+      return place.line < line || (place.line === line && place.column <= column)
+    })
+    return index === undefined || index < 0 ? [] : [{ path: file, declaration: index }]
+  })
+  return [...makers, ...files.map((file) => ({ path: file }))]
 }
 
 /** The declarations with a call that has the name of an operator, which is not exported, first: what of the file is its code, as far as can be told. */

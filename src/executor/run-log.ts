@@ -88,7 +88,7 @@ const graphEntry = ({ stages }: Graph<unknown>, time: number): LogEntry => ({
   stages: stages.map(({ inputs, name, operator }) => ({ stage: name, operator: operator.name, inputs })),
   operators: Object.fromEntries(
     stages.map(({ operator: { definition, description, name } }) => {
-      const { file, line } = definition
+      const { file, line } = definition.calls[0] ?? { file: "", line: 0 }
       return [name, { description, file: file.startsWith("/") ? pathToFileURL(file).href : file, line }]
     })
   )

@@ -27,14 +27,19 @@ export interface SourceFile {
   readonly name: string
 }
 
-/**
- * Where an operator was defined: the file and the line of the call of `make`, the files further up the stack (a factory's callers), and
- * when (milliseconds since 1970): code written to disk after that is not the code that was loaded.
- */
-export interface Definition {
+/** A place in a file; line and column from 1. */
+export interface Call {
   readonly file: string
   readonly line: number
-  readonly callers: ReadonlyArray<string>
+  readonly column: number
+}
+
+/**
+ * Where an operator was defined: the call of `make`, then those further up the stack (without them, what called it is no part of its code), and when (milliseconds since 1970): code
+ * written to disk after that is not the code that was loaded.
+ */
+export interface Definition {
+  readonly calls: ReadonlyArray<Call>
   readonly time: number
 }
 
@@ -103,7 +108,7 @@ export const make = <
   },
   ..._check: [Device] extends [R] ? ([UsesDevice] extends [true] ? [] : [error: "usesDevice: true is missing"]) : []
 ): Operator<Params, Inputs, Outputs, E, Exclude<R, Stage>> => {
-  const [site, ...callers] = getCallSites(16).slice(1)
+  const calls = getCallSites(16).slice(1)
   const columns = options.columns as ColumnSources | undefined
   if (columns !== undefined) checkColumns(name, columns, options.inputs, options.outputs)
   return {
@@ -120,9 +125,11 @@ export const make = <
     sources: options.sources,
     run: options.run as Operator<Params, Inputs, Outputs, E, Exclude<R, Stage>>["run"],
     definition: {
-      file: site?.scriptName ?? "",
-      line: site?.lineNumber ?? 0,
-      callers: [...new Set(callers.map((caller) => caller.scriptName))],
+      calls: calls.map(({ columnNumber, lineNumber, scriptName }) => ({
+        file: scriptName,
+        line: lineNumber,
+        column: columnNumber
+      })),
       time: Date.now()
     }
   }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
@@ -76,6 +77,61 @@ describe("operators made by a factory", () => {
       assert.notInclude(ran(report), "tripled")
       project.edit("mapping.ts", "n: f(inputs.n)", "n: 0 + f(inputs.n)")
       assert.includeMembers([...ran(await run())], ["next", "tripled"])
+    } finally {
+      project.remove()
+    }
+  })
+
+  it("of one name are what each was made with, exported or not; those that nothing tells apart are refused", async () => {
+    const project = new Project()
+    const file = path.join(project.folder, "alike.ts")
+    const write = (definitions: string) =>
+      fs.writeFileSync(
+        file,
+        `import * as Effect from "effect/Effect"
+        import * as Schema from "effect/Schema"
+        import * as Operator from "../../../src/operator/operator.ts"
+        import * as Pipeline from "../../../src/pipeline/pipeline.ts"
+        import { numberPort } from "../json-port.ts"
+        const scaled = (by: number) =>
+          Operator.make("scaled", {
+            description: "A number",
+            params: Schema.Struct({}),
+            inputs: {},
+            outputs: { n: numberPort },
+            run: () => Effect.succeed({ n: 10 * by })
+          })
+        ${definitions}
+        export const pipeline = Pipeline.make("alike", { params: Schema.Struct({ corpus: Schema.String }) }, (p) => ({ a: p.add(first, { name: "a" }).n, b: p.add(second, { name: "b" }).n }))`
+      )
+    const run = async () => {
+      const report = await project.run([], { pipeline: "alike.ts" })
+      const digests = ["a", "b"].map((each) => report.outputs[each]!.digest)
+      const wanted = (...numbers: ReadonlyArray<number>) =>
+        assert.deepStrictEqual(
+          digests,
+          numbers.map((n) => createHash("sha256").update(`${n}`).digest("hex"))
+        )
+      return { ran: [...ran(report)].sort(), wanted }
+    }
+    try {
+      for (const exported of ["export const", "const"]) {
+        write(`${exported} first = scaled(2); ${exported} second = scaled(3)`)
+        for (const stages of [["a", "b"], []]) {
+          const found = await run()
+          found.wanted(20, 30)
+          assert.deepStrictEqual(found.ran, stages)
+        }
+      }
+      for (const alike of ["[2, 3].map((by) => scaled(by))", "[scaled(2), scaled(3)]"]) {
+        write(`const [first, second] = ${alike}`)
+        const { code, last } = await project.start("run", [], { pipeline: "alike.ts" }).printed
+        assert.strictEqual(code, 1)
+        assert.include(
+          (last as { readonly message: string }).message,
+          "several operators scaled are made by the same code"
+        )
+      }
     } finally {
       project.remove()
     }

@@ -11,7 +11,11 @@ describe("an operator that was defined in no file of the project", () => {
   it.live("is refused before anything runs: its code cannot be known, so no key can be made", () =>
     Effect.gen(function* () {
       for (const file of ["", "/elsewhere/node_modules/some-package/index.js", "evalmachine.<anonymous>"]) {
-        const operator = { ...constant, name: "foreign", definition: { ...constant.definition, file, callers: [] } }
+        const operator = {
+          ...constant,
+          name: "foreign",
+          definition: { ...constant.definition, calls: [{ file, line: 1, column: 1 }] }
+        }
         const typed: typeof constant = operator
         const graph = yield* Pipeline.build(Pipeline.make("p", {}, (p) => ({ n: p.add(typed).n })))
         const error = yield* Effect.flip(Effect.provide(plan(graph), layer(`${yield* newFolder}/store`)))
