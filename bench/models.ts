@@ -31,6 +31,12 @@ export const configOf = (shape: Shape, scalarHead = false): ModelConfig => {
 export const parameterCount = (shape: Shape, scalarHead = false): number =>
   layout(configOf(shape, scalarHead)).parameters.reduce((sum, parameter) => sum + size(parameter.shape), 0)
 
+/** What a fresh model of a shape has: its parameters, and the loss (nats a token) of one that knows nothing. */
+export const freshModel = (shape: Shape, scalarHead = false) => ({
+  parameters: parameterCount(shape, scalarHead),
+  loss: Math.log(shape.vocabulary)
+})
+
 /** FLOPs of one token's forward pass in sequences of `length`: 2 N + 4 L C T, N without position embeddings (nanoGPT's formula, a third of it). */
 export const forwardFlops = (shape: Shape, length = shape.context): number => {
   const n = parameterCount(shape) - shape.context * shape.width

@@ -9,7 +9,7 @@ import { describeCuda } from "../../src/device/cuda/describe.ts"
 import { Bench, type Case } from "../bench.ts"
 import { compare } from "../compare.ts"
 import { commit, describeMachine } from "../machine.ts"
-import { forwardFlops, models, parameterCount, type Shape, shapeText, trainingFlops } from "../models.ts"
+import { forwardFlops, freshModel, models, type Shape, shapeText, trainingFlops } from "../models.ts"
 import { findPeers } from "../peers.ts"
 import { Report, type Row } from "../result.ts"
 import { markdown } from "../table.ts"
@@ -48,7 +48,7 @@ const train: Case = {
           }
         ].slice(0, rehearse ? 1 : 2)
       },
-      expected: { parameters: parameterCount(shape), loss: Math.log(shape.vocabulary) }
+      expected: freshModel(shape)
     })
     return [row]
   })
@@ -74,7 +74,7 @@ const generate: Case = {
       target: { kind: "ratio", value: 10 },
       ours: { variant: "f32", request },
       peer: { name: "transformers", peer: peers.torch, variants },
-      expected: { parameters: parameterCount(shape), loss: Math.log(shape.vocabulary) }
+      expected: freshModel(shape)
     })
     return [row]
   })
@@ -101,7 +101,7 @@ const ppo: Case = {
         peer: peers.torch,
         variants: [{ name: `transformers, ${dtype}`, request: { ...request, work: "hf_ppo" } }]
       },
-      expected: { parameters: parameterCount(shape, true), loss: Math.log(shape.vocabulary) }
+      expected: freshModel(shape, true)
     })
     return [row]
   })

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { Bench, type Case, type Group } from "../bench.ts"
 import { compare } from "../compare.ts"
-import { forwardFlops, models, parameterCount } from "../models.ts"
+import { forwardFlops, freshModel, models } from "../models.ts"
 
 const prompt = 16
 const fresh = 64
@@ -32,7 +32,7 @@ const caseOf = (batch: 1 | 16 | 64): Case => ({
       target: { kind: "ratio", value: targets[batch] },
       ours: { variant: "f32", request },
       peer: { name: "PyTorch", peer: peers.torch, variants: batch === 1 ? [...variants, ...alone] : variants },
-      expected: { parameters: parameterCount(shape), loss: Math.log(shape.vocabulary) }
+      expected: freshModel(shape)
     })
     return [row]
   })

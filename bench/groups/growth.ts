@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { Bench, type Case, type Group } from "../bench.ts"
 import { openOurs, raceThose } from "../compare.ts"
-import { models, parameterCount, type Shape, shapeText, trainingFlops } from "../models.ts"
+import { freshModel, models, type Shape, shapeText, trainingFlops } from "../models.ts"
 import type { Row } from "../result.ts"
 
 const { small } = models
@@ -23,7 +23,7 @@ export const sizeAlong = (axis: Axis, shape: Shape): number => shape[axis === "d
 const rowOf = Effect.fnUntraced(function* (axis: Axis, shape: Shape) {
   const { repeats, threads } = yield* Bench
   const started = performance.now()
-  const expected = { parameters: parameterCount(shape), loss: Math.log(shape.vocabulary) }
+  const expected = freshModel(shape)
   const ours = yield* Effect.result(openOurs("f32", { work: "train", threads, dtype: "f32", ...shape }, expected))
   const [sample] = yield* raceThose([ours], Math.min(repeats, 3))
   const row: Row = {

@@ -4,7 +4,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import { Bench, type Group } from "../bench.ts"
 import { notMeasured, openOurs } from "../compare.ts"
-import { models, parameterCount, shapeText } from "../models.ts"
+import { freshModel, models, shapeText } from "../models.ts"
 import { isMeasured, type NotMeasured, type Row, type Sample } from "../result.ts"
 import { openPeer, type Side } from "../sides.ts"
 import type { WorkerError } from "../worker.ts"
@@ -40,7 +40,7 @@ export const memory: Group = {
         const started = performance.now()
         const shape = models["124M"]
         const request = { work: "train", threads, dtype: "f32", ...shape }
-        const expected = { parameters: parameterCount(shape), loss: Math.log(shape.vocabulary) }
+        const expected = freshModel(shape)
         const ours = yield* peakOf(openOurs("f32", request, expected))
         const others: Record<string, number> = {}
         let best: Sample | NotMeasured = { notMeasured: "" }

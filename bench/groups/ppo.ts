@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { Bench, type Group } from "../bench.ts"
 import { compare } from "../compare.ts"
-import { forwardFlops, models, parameterCount } from "../models.ts"
+import { forwardFlops, freshModel, models } from "../models.ts"
 
 const prompt = 16
 const fresh = 32
@@ -36,7 +36,7 @@ export const ppo: Group = {
           target: { kind: "ratio", value: 2.5 },
           ours: { variant: "f32", request },
           peer: { name: "PyTorch", peer: peers.torch, variants },
-          expected: { parameters: parameterCount(shape, true), loss: Math.log(shape.vocabulary) }
+          expected: freshModel(shape, true)
         })
         return [row]
       })

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Bench, type Case, type Group } from "../bench.ts"
 import { openOurs, raceThose } from "../compare.ts"
-import { type ModelName, models, parameterCount, shapeText, trainingFlops } from "../models.ts"
+import { freshModel, type ModelName, models, shapeText, trainingFlops } from "../models.ts"
 import type { Row } from "../result.ts"
 import { openPeer } from "../sides.ts"
 import { WorkerError } from "../worker.ts"
@@ -24,7 +24,7 @@ const caseOf = (name: ModelName): Case => ({
     const started = performance.now()
     const shape = models[name]
     const request = { work: "train", threads, dtype: "f32", ...shape }
-    const expected = { parameters: parameterCount(shape), loss: Math.log(shape.vocabulary) }
+    const expected = freshModel(shape)
     const tooLong = new WorkerError({
       side: "TensorFlow.js",
       message: `its first step was not done after ${patience} seconds`

@@ -4,7 +4,7 @@ import * as Result from "effect/Result"
 import { Bench, type Case, type Group } from "../bench.ts"
 import { openOurs, raceThose } from "../compare.ts"
 import { fastest } from "../fastest.ts"
-import { type ModelName, models, parameterCount, shapeText, trainingFlops } from "../models.ts"
+import { freshModel, type ModelName, models, shapeText, trainingFlops } from "../models.ts"
 import { isMeasured, type Row } from "../result.ts"
 import { median } from "../spread.ts"
 
@@ -27,7 +27,7 @@ const caseOf = (name: ModelName): Case => ({
     const shape = models[name]
     const target = targets[name]
     const request = { work: "train", threads, ...shape }
-    const expected = { parameters: parameterCount(shape), loss: Math.log(shape.vocabulary) }
+    const expected = freshModel(shape)
     const variants = (dtype: "f32" | "bf16") => {
       const variant = (name: string, compile: boolean, fusedHead: boolean) => ({
         name: `${dtype} ${name}`,
