@@ -82,6 +82,7 @@ test.concurrent("a store, a port and a number of rows that cannot be", async () 
   expect(await refused("status", "--store", "file")).toContain("file is a file, and a store is a folder")
   expect(await refused("serve", "--port", "99999")).toContain("a whole number from 0 to 65535")
   expect(await refused("show", "x", "--rows", "-1")).toContain("a whole number from 0")
+  expect((await folder.start(["plan", counting, "--as", "dot", "--json"])).errors).toContain("leave one of them out")
 })
 
 test.concurrent("with --json the same as one JSON value on standard output", async () => {
