@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { Completion, Prompt } from "../../operators/answers.ts"
 import type { Checkpoint } from "../../operators/checkpoint.ts"
 import { rollout } from "../../operators/rollout.ts"
-import { score } from "../../operators/score.ts"
+import { logProbabilities, rewards, score } from "../../operators/score.ts"
 import { characterOfByte } from "../../operators/tokenizer/byte-characters.ts"
 import { load } from "../../operators/tokenizer/load.ts"
 import { write } from "../../operators/tokenizer/tokenizer-json.ts"
@@ -38,6 +38,33 @@ const sample = Effect.fnUntraced(function* (policy: Checkpoint, stop: ReadonlyAr
 
 const services = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   effect.pipe(Effect.provideService(Stage, makeStage().stage), Effect.provide(cpu({ threads: 1 })))
+
+describe("scores of answers", () => {
+  it.effect("are in the order of the answers, whatever their lengths", () =>
+    Effect.gen(function* () {
+      const [policy, rewardModel] = [yield* model(false), yield* model(true)]
+      const rows = yield* sample(policy, ["e", " "])
+      const lengths = rows.map(({ answerTokens }) => answerTokens.length)
+      assert.notDeepEqual(
+        lengths,
+        lengths.toSorted((a, b) => a - b)
+      )
+      for (const [i, found] of (yield* logProbabilities(policy, rows)).entries()) {
+        const { logProbabilities } = rows[i]!
+        assert.strictEqual(found.length, logProbabilities.length)
+        found.forEach((value, t) => {
+          assert.closeTo(value, logProbabilities[t]!, 1e-4)
+        })
+      }
+      const few = rows.slice(0, 5)
+      const together = yield* rewards(rewardModel, few)
+      for (const [i, row] of few.entries()) {
+        const [alone] = yield* rewards(rewardModel, [row])
+        assert.closeTo(together[i]!, alone!, 1e-5)
+      }
+    }).pipe(services)
+  )
+})
 
 describe("an answer that did not end by itself", () => {
   it.effect("loses the penalty, or has the score that is given in the place of its own; others keep theirs", () =>
