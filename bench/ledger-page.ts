@@ -1,10 +1,10 @@
-/** Questions of a ledger as people ask them: of the page's server, which has the store open, and of a command, its start included. */
-import { spawnSync } from "node:child_process"
+/** Questions of a ledger as people ask them: of the page's server, a process that has the store open, and of a command, its start included. */
+import { spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
+import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
-import * as Effect from "effect/Effect"
-import { cpu } from "../src/device/cpu/cpu.ts"
-import { serve } from "../src/page/server/serve.ts"
-import { layer } from "../src/store/store.ts"
+
+const bin = fileURLToPath(new URL("../bin/ptmflow.mjs", import.meta.url))
 
 const REPEATS = 5
 
@@ -21,25 +21,28 @@ const repeated = async (ask: () => Promise<void> | void): Promise<ReadonlyArray<
   return times
 }
 
-/** Addresses of the page, from the request to the last byte of the answer. */
-export const ofPage = (root: string, questions: ReadonlyArray<readonly [string, string]>) =>
-  Effect.runPromise(
-    Effect.gen(function* () {
-      const { address } = yield* serve({ host: "127.0.0.1", port: 0, device: cpu({ threads: 1 }) })
-      return yield* Effect.forEach(questions, ([question, path]) =>
-        Effect.promise(async (): Promise<Asked> => {
-          const ask = async () => {
-            const response = await fetch(`${address}${path}`)
-            const { byteLength } = await response.arrayBuffer()
-            if (!response.ok || byteLength === 0) throw new Error(`${path}: ${response.status}`)
-          }
-          return [question, await repeated(ask)]
-        })
-      )
-    }).pipe(Effect.scoped, Effect.provide(layer(root)))
-  )
-
-const bin = fileURLToPath(new URL("../bin/ptmflow.mjs", import.meta.url))
+/** Addresses of the page, from the request to the last byte of the answer. Its server has just been started for each. */
+export const ofPage = async (root: string, questions: ReadonlyArray<readonly [string, string]>) => {
+  const asked: Array<Asked> = []
+  for (const [question, path] of questions) {
+    const server = spawn(process.execPath, [bin, "serve", "--port", "0", "--store", root, "--json"])
+    try {
+      const [line] = await once(createInterface(server.stdout), "line")
+      const { address } = JSON.parse(line)
+      // The connection, and the client's own code.
+      await (await fetch(address)).arrayBuffer()
+      const ask = async () => {
+        const response = await fetch(`${address}${path}`)
+        const { byteLength } = await response.arrayBuffer()
+        if (!response.ok || byteLength === 0) throw new Error(`${path}: ${response.status}`)
+      }
+      asked.push([question, await repeated(ask)])
+    } finally {
+      server.kill()
+    }
+  }
+  return asked
+}
 
 /** Commands, from the start of the process to its end. */
 export const ofCommands = async (root: string, questions: ReadonlyArray<readonly [string, ReadonlyArray<string>]>) => {
