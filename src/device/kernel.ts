@@ -89,10 +89,12 @@ export const kernels = {
    * y[m,n] = op(a)[m,k] . op(b)[k,n] (+ bias[n]), where op transposes if transposeA / transposeB: a is [k,m] / b is [n,k] then.
    * activation none: out = y (+ residual[m,n]); gelu: out = gelu(y) (tanh form, Hendrycks & Gimpel 2016), pre[m,n] = y and
    * slope[m,n] = gelu'(y) if given; geluGradient: out = y * slope[m,n]. accumulate (only with none and no residual): out += y.
+   * training (default 0) is 1 where only a training step uses the product: a device may then multiply in a way whose rounding of a row depends on
+   * the rows beside it (Strassen's). The heads' products that make gradients count as such.
    */
   matmul: {
     buffers: ["a", "b", "bias?", "residual?", "pre?", "slope?", "out"],
-    integers: ["m", "n", "k", "transposeA", "transposeB", "accumulate", "activation", "precision"],
+    integers: ["m", "n", "k", "transposeA", "transposeB", "accumulate", "activation", "precision", "training?"],
     reals: []
   },
   /** out = gelu(x), slope = gelu'(x), the same bits as in matmul; slope may be x */

@@ -214,6 +214,7 @@ const ranges: Record<string, readonly [least: number, most: number]> = {
   accumulate: [0, 1],
   activation: [0, Activation.geluGradient],
   precision: [0, Precision.bf16],
+  training: [0, 1],
   form: [0, 1],
   context: [0, 2 ** 31 - 1],
   decayCount: [0, Number.MAX_SAFE_INTEGER],

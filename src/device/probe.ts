@@ -62,6 +62,14 @@ const matmuls = inPrecisions(shapes).flatMap((shape) => [
   one("matmul", { ...shape, ...layouts[1]!, activation: Activation.geluGradient }, {}, ["residual", "bias"])
 ])
 
+/** Products of a training step that are large enough for another algorithm. */
+const large = { m: 264, n: 300, k: 259, precision: Precision.f32, training: 1 }
+const trained = [
+  one("matmul", { ...large, ...layouts[0]!, activation: Activation.gelu }, {}, ["residual"]),
+  one("matmul", { ...large, ...layouts[1]!, activation: Activation.none }, {}, ["pre"]),
+  one("matmul", { ...large, ...layouts[2]!, activation: Activation.none }, {}, ["pre", "residual"])
+]
+
 const rows = [
   { rows: 1, width: 48 },
   { rows: 5, width: 33 },
@@ -82,6 +90,7 @@ const adam = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8 }
 /** What is run, in this order. */
 export const cases: ReadonlyArray<AnyCase> = [
   ...matmuls,
+  ...trained,
   ...rows.flatMap((shape) => {
     const table = { ...shape, vocabulary: 20, context: 70 }
     return [
@@ -146,7 +155,7 @@ export const cases: ReadonlyArray<AnyCase> = [
 /** Changes with what is run, so that what was remembered of another probe is not taken for this one's. */
 export const probeVersion = (): string =>
   createHash("sha256")
-    .update(`ptmflow probe 2\n${JSON.stringify(cases)}`)
+    .update(`ptmflow probe 3\n${JSON.stringify(cases)}`)
     .digest("hex")
     .slice(0, 16)
 

@@ -52,6 +52,8 @@ export interface Graph {
   readonly recompute: boolean
   /** Of the matrix products and their gradients. */
   readonly precision: Precision
+  /** Whether only a training step uses what the forward pass computes (see `matmul` of the kernel table). */
+  readonly training: boolean
   /** Adds a contribution to a tensor's gradient; the first one becomes it. */
   readonly contribute: (tensor: Tensor, contribution: Tensor) => void
   readonly backward: () => void
@@ -59,16 +61,18 @@ export interface Graph {
 
 /**
  * An empty graph. `trainable` (default: all): weights from this element on are not trained. `recompute` (default false): operations keep less for the backward pass and make it again there (Chen et al. 2016), with
- * the same bits.
+ * the same bits. `training` (default false): only a training step uses what the forward pass computes, so that a sequence's numbers may depend on the others by rounding.
  */
 export const make = ({
   precision = "f32",
   recompute = false,
-  trainable = Number.POSITIVE_INFINITY
+  trainable = Number.POSITIVE_INFINITY,
+  training = false
 }: {
   readonly precision?: Precision
   readonly recompute?: boolean
   readonly trainable?: number
+  readonly training?: boolean
 } = {}): Graph => {
   const launches: Array<TensorLaunch> = []
   const tape: Array<() => void> = []
@@ -98,6 +102,7 @@ export const make = ({
     },
     recompute,
     precision,
+    training,
     remakable: (tensor, remake) => {
       let made: Tensor | undefined
       if (recompute) remakes.set(tensor, () => (made ??= remake()))

@@ -158,15 +158,16 @@ const lowRank = (graph: Graph, x: Tensor, { a, b, scale }: LowRank, residual: Te
   const added = graph.tensor([rows, n])
   const scaled = (tensor: Tensor) =>
     graph.emit("scale", { x: tensor, out: tensor }, { count: tensor.elements }, { factor: scale })
-  graph.emit("matmul", { a: x, b: a, out: inner }, { ...plain, m: rows, n: rank, k, precision }, {})
+  const forward = { ...plain, m: rows, precision, training: Number(graph.training) }
+  graph.emit("matmul", { a: x, b: a, out: inner }, { ...forward, n: rank, k }, {})
   scaled(inner)
-  graph.emit("matmul", { a: inner, b, residual, out: added }, { ...plain, m: rows, n, k: rank, precision }, {})
+  graph.emit("matmul", { a: inner, b, residual, out: added }, { ...forward, n, k: rank }, {})
   const backward = (dOut: Tensor) => {
     const dInner = graph.tensor([rows, rank])
-    const down = { ...plain, m: rows, n: rank, k: n, transposeB: 1, precision }
+    const down = { ...plain, m: rows, n: rank, k: n, transposeB: 1, precision, training: 1 }
     graph.emit("matmul", { a: dOut, b, out: dInner }, down, {})
     scaled(dInner)
-    const summed = { ...plain, k: rows, transposeA: 1, accumulate: 1, precision }
+    const summed = { ...plain, k: rows, transposeA: 1, accumulate: 1, precision, training: 1 }
     graph.emit("matmul", { a: inner, b: dOut, out: graph.gradient(b)! }, { ...summed, m: rank, n }, {})
     graph.emit("matmul", { a: graph.again(x), b: dInner, out: graph.gradient(a)! }, { ...summed, m: k, n: rank }, {})
     inputGradient(graph, x, dInner, a)
@@ -183,7 +184,7 @@ const inputGradient = (graph: Graph, x: Tensor, dOut: Tensor, weight: Tensor) =>
   const dx = graph.tensor(x.shape)
   const activation = slope === undefined ? Activation.none : Activation.geluGradient
   const precision = Precision[graph.precision]
-  const sizes = { ...plain, m: x.shape[0]!, n: k, k: n, transposeB: 1, activation, precision }
+  const sizes = { ...plain, m: x.shape[0]!, n: k, k: n, transposeB: 1, activation, precision, training: 1 }
   graph.emit("matmul", { a: dOut, b: weight, out: dx, slope }, sizes, {})
   graph.contribute(x, dx)
 }
@@ -213,7 +214,7 @@ export const linear = (
   const out = graph.tensor([rows, n])
   // The slope; where things are recomputed, what it and the output are made of.
   const kept = gelu && options.train !== false ? graph.tensor([rows, n]) : undefined
-  const sizes = { ...plain, m: rows, n, k, precision }
+  const sizes = { ...plain, m: rows, n, k, precision, training: Number(graph.training) }
   if (gelu && adapted !== undefined) {
     const sum = kept ?? graph.tensor([rows, n])
     graph.emit("matmul", { a: x, b: weight, bias, residual, out: sum }, sizes, {})
@@ -237,7 +238,7 @@ export const linear = (
     const [dWeight, dBias] = [graph.gradient(weight), bias === undefined ? undefined : graph.gradient(bias)]
     if (dBias !== undefined) graph.emit("biasGradient", { dOut, dBias }, { rows, width: n }, {})
     if (dWeight !== undefined) {
-      const product = { ...plain, m: k, n, k: rows, transposeA: 1, accumulate: 1, precision }
+      const product = { ...plain, m: k, n, k: rows, transposeA: 1, accumulate: 1, precision, training: 1 }
       graph.emit("matmul", { a: graph.again(x), b: dOut, out: dWeight }, product, {})
     }
     inputGradient(graph, x, dOut, weight)

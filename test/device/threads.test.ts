@@ -2,7 +2,7 @@ import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { cpu } from "../../src/device/cpu/cpu.ts"
 import { Activation, type KernelName, type Launch, Precision } from "../../src/device/kernel.ts"
-import { type Buffers, random, run, sameBits, zeros } from "./launch.ts"
+import { type Buffers, random, run, sameBits, transposes, zeros } from "./launch.ts"
 
 /** A launch of each kernel with work for several threads, at sizes that are no multiple of anything. */
 type Cases = {
@@ -232,7 +232,21 @@ const products = [
     accumulate: 0,
     activation: Activation.none,
     precision: Precision.bf16
-  }
+  },
+  // Strassen's product.
+  ...transposes.flatMap(([transposeA, transposeB]) =>
+    [Precision.f32, Precision.bf16].map((precision) => ({
+      m: 401,
+      n: 263,
+      k: 1301,
+      transposeA,
+      transposeB,
+      accumulate: 1,
+      activation: Activation.none,
+      precision,
+      training: 1
+    }))
+  )
 ]
 
 const sameWhateverTheThreads = Effect.fnUntraced(function* <K extends KernelName>(
@@ -254,7 +268,7 @@ describe("1, 2 and 4 threads give the same bits", () => {
   for (const kernel of Object.keys(cases) as Array<KernelName>) test(kernel)
   for (const shape of products) {
     const { m, n, k, transposeA, transposeB } = shape
-    it.effect(`matmul ${m} x ${n} x ${k}, transposes ${transposeA} ${transposeB}`, () =>
+    it.effect(`matmul ${m} x ${n} x ${k}, transposes ${transposeA} ${transposeB}, precision ${shape.precision}`, () =>
       sameWhateverTheThreads("matmul", [{ a: random(1, m * k), b: random(2, k * n), out: random(3, m * n) }, shape, {}])
     )
   }

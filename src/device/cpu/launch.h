@@ -9,7 +9,7 @@
 struct Launch {
   int opcode;
   void* buffers[12];
-  int64_t integers[8];
+  int64_t integers[9];
   double reals[6];
 
   real* r(int i) const { return static_cast<real*>(buffers[i]); }

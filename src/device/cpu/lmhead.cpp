@@ -108,17 +108,20 @@ void head(Worker& worker, const Head& h) {
     Gemm forward{x, h.table, logits, rows, h.vocabulary, h.width, h.width, h.width, h.vocabulary};
     forward.transposeB = true;
     forward.precision = h.precision;
+    forward.training = h.dx != nullptr;
     gemm(worker, forward);
     forTasks(worker, rows, [&](long i) { headRow(h, index[i], logits + i * h.vocabulary); });
     if (h.dx == nullptr) continue;
     Gemm back{logits, h.table, dx, rows, h.width, h.vocabulary, h.vocabulary, h.width, h.width};
     back.precision = h.precision;
+    back.training = true;
     gemm(worker, back);
     if (h.dTable != nullptr) {
       Gemm table{logits, x, h.dTable, h.vocabulary, h.width, rows, h.vocabulary, h.width, h.width};
       table.transposeA = true;
       table.accumulate = true;
       table.precision = h.precision;
+      table.training = true;
       gemm(worker, table);
     }
     copyRows([&](long i, long row) { memcpy(h.dx + row, dx + i * h.width, rowBytes); });

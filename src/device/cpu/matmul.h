@@ -17,10 +17,12 @@ struct Gemm {
   real* slope = nullptr;
   int activation = activation_none;
   int precision = precision_f32;
+  bool training = false;
 };
 
-// All workers call it with the same operands; it ends with a barrier. Each element of the result is one chain of fused multiply-adds over k
-// in ascending order, so it depends neither on the number of workers nor on the other rows.
+// All workers call it with the same operands; it ends with a barrier. The result does not depend on the number of workers. Each of its elements is
+// one chain of fused multiply-adds over k in ascending order, so a row does not depend on the other rows; where only a training step uses it and
+// it is large enough, it is Strassen's product, whose rounding does.
 void gemm(Worker& worker, const Gemm& gemm);
 Scratch gemmScratch(long m, long n, long k);
 
@@ -28,6 +30,11 @@ Scratch gemmScratch(long m, long n, long k);
 constexpr long narrowRows = 64;
 void narrowGemm(Worker& worker, const Gemm& gemm);
 Scratch narrowScratch(long k);
+
+// Strassen's product (strassen.cpp), and the shapes that it is used for: below, packing the sums takes what it saves.
+constexpr bool strassenPays(long m, long n, long k) { return m >= 256 && n >= 256 && k >= 256; }
+void strassenGemm(Worker& worker, const Gemm& gemm);
+Scratch strassenScratch(long m, long n, long k);
 
 INLINE long divideUp(long a, long b) { return (a + b - 1) / b; }
 

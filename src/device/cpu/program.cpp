@@ -124,7 +124,7 @@ void* ptm_program_create(const int64_t* words, int64_t count, int32_t threads) {
     launch.opcode = int(words[0]);
     const int64_t buffers = words[1], integers = words[2], reals = words[3];
     words += 4;
-    if (launch.opcode < 0 || launch.opcode >= op_count || buffers > 12 || integers > 8 || reals > 6) break;
+    if (launch.opcode < 0 || launch.opcode >= op_count || buffers > 12 || integers > 9 || reals > 6) break;
     for (int64_t i = 0; i < buffers; i++) launch.buffers[i] = reinterpret_cast<void*>(*words++);
     for (int64_t i = 0; i < integers; i++) launch.integers[i] = *words++;
     memcpy(launch.reals, words, size_t(reals) * sizeof(double));
