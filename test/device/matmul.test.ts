@@ -38,6 +38,9 @@ const sizes: ReadonlyArray<readonly [m: number, n: number, k: number]> = [
   [9, 17, 257],
   [37, 70, 513],
   [97, 130, 64],
+  [2, 70, 30],
+  [16, 100, 520],
+  [61, 130, 300],
   [6, 4133, 20],
   [50, 4133, 20],
   // Large enough for Strassen's product: odd, and a multiple of the tiles and deeper than a block.

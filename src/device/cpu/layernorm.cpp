@@ -23,7 +23,7 @@ void run_layernorm(const Launch& l, Worker& worker) {
   const real *x = l.r(b_x), *gamma = l.r(b_gamma), *beta = l.r(b_beta);
   real *out = l.r(b_out), *means = l.r(b_mean), *rstds = l.r(b_rstd);
   const real epsilon = real(l.reals[r_epsilon]);
-  constexpr long chunk = 32;
+  constexpr long chunk = 8;
   forTasks(worker, (rows + chunk - 1) / chunk, [&](long task) {
     const long to = (task + 1) * chunk < rows ? (task + 1) * chunk : rows;
     for (long row = task * chunk; row < to; row++) {

@@ -53,21 +53,21 @@ void cut(const real* logits, real* weights, long n, long topK, double topP, Cand
   for (long i = kept; i < n; i++) weights[candidates[i].id] = 0;
 }
 
-// The lowest id whose weights, summed from id 0, exceed u times their total.
-long draw(const real* weights, long n, double u) {
-  constexpr long block = 256;
+constexpr long block = 256;
+// The lowest id whose weights, summed from id 0, exceed u times their total. sums: room for that of each block.
+long draw(const real* weights, long n, double u, double* sums) {
   const auto sumOf = [&](long start) {
     vec sum{};
     for (long j = start; j < n && j < start + block; j += VL) sum += loadPart(weights + j, n - j);
     return double(sumLanes(sum));
   };
   double total = 0;
-  for (long start = 0; start < n; start += block) total += sumOf(start);
+  for (long start = 0; start < n; start += block) total += sums[start / block] = sumOf(start);
   const double goal = u * total;
   double seen = 0;
   long start = 0;
   for (; start + block < n; start += block) {
-    const double next = seen + sumOf(start);
+    const double next = seen + sums[start / block];
     if (next > goal) break;
     seen = next;
   }
@@ -107,17 +107,15 @@ void run_sample(const Launch& l, Worker& worker) {
     const long next = long(positions[b]) + 1;
     if (next < 1 || next >= capacity) return worker.fault(b, next, capacity);
     const real* row = logits + b * vocabulary;
-    const RowStatistics s = rowStatistics(row, vocabulary, scale);
+    const RowStatistics s = rowStatistics(row, vocabulary, scale, greedy ? nullptr : weights);
     long token;
     if (greedy) {
       token = std::max_element(row, row + vocabulary) - row;
     } else {
-      for (long j = 0; j < vocabulary; j += VL)
-        storePart(weights + j, exponential(loadPart(row + j, vocabulary - j) * scale - s.top), vocabulary - j);
       // Logits that are not numbers have no order.
       if (((topK > 0 && topK < vocabulary) || topP < 1) && !std::isnan(s.logSumExp)) cut(row, weights, vocabulary, topK, topP, candidates);
       const uint32_t word = philoxWord(uint32_t(keys[2 * b]), uint32_t(keys[2 * b + 1]), uint32_t(next));
-      token = draw(weights, vocabulary, (word >> 8) * 0x1p-24);
+      token = draw(weights, vocabulary, (word >> 8) * 0x1p-24, reinterpret_cast<double*>(candidates));
     }
     ids[b] = tokens[b * capacity + next] = int32_t(token);
     l.r(b_logProbability)[b * capacity + next] = logProbability(row[token], scale, s.logSumExp);

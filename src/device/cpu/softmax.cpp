@@ -1,6 +1,6 @@
 #include "softmax.h"
 
-RowStatistics rowStatistics(const real* logits, long n, real scale) {
+RowStatistics rowStatistics(const real* logits, long n, real scale, real* exponentials) {
   vec most = splat(logits[0]);
   long j = 0;
   for (; j + VL <= n; j += VL) most = larger(most, load(logits + j));
@@ -12,6 +12,7 @@ RowStatistics rowStatistics(const real* logits, long n, real scale) {
     // e^z is far below a float's precision here, but `exponential` stops at e^-87.
     vec e = z < splat(-87) ? vec{} : exponential(z);
     for (long lane = n - j; lane < VL; lane++) e[lane] = 0;
+    if (exponentials != nullptr) storePart(exponentials + j, e, n - j);
     total += e;
     weighted += e * z;
   }

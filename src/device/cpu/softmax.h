@@ -9,7 +9,7 @@ struct RowStatistics {
   real entropy;    // of softmax(z), nats
 };
 
-// Of z = logits * scale.
-RowStatistics rowStatistics(const real* logits, long n, real scale);
+// Of z = logits * scale. exponentials[n], where wanted: e^(z - top).
+RowStatistics rowStatistics(const real* logits, long n, real scale, real* exponentials = nullptr);
 
 real logProbability(real logit, real scale, real logSumExp);
