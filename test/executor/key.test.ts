@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as fc from "fast-check"
 import { Device } from "../../src/device/device.ts"
-import { keyOf, recipeOf } from "../../src/executor/key.ts"
+import { keyOf, preimageOf, recipeOf } from "../../src/executor/key.ts"
 import { plan } from "../../src/executor/plan.ts"
 import type { RunOptions } from "../../src/executor/run.ts"
 import { run } from "../../src/executor/run.ts"
@@ -22,7 +22,7 @@ import * as Pipeline from "../../src/pipeline/pipeline.ts"
 import { open, Store } from "../../src/store/store.ts"
 import { newFolder } from "../store/folder.ts"
 import { constant, lengthOf, onDevice, sum } from "./arithmetic.ts"
-import { numberPort } from "./json-port.ts"
+import { jsonPort, numberPort } from "./json-port.ts"
 
 /** Values that parameters may have, many of them alike. */
 const small = fc.oneof(
@@ -158,6 +158,27 @@ const drawingByName = Operator.make("drawing-by-name", {
 })
 
 describe("the key of a stage", () => {
+  it.effect("is another where an output has another type", () =>
+    Effect.gen(function* () {
+      const made = (contract: string) => {
+        const n = jsonPort(Schema.Number, contract)
+        const operator = Operator.make("made", {
+          description: "One",
+          params: Schema.Struct({}),
+          inputs: {},
+          outputs: { n },
+          run: () => Effect.succeed({ n: 1 })
+        })
+        return Effect.map(Pipeline.build(Pipeline.make("p", {}, (p) => ({ n: p.add(operator).n }))), ({ stages }) =>
+          keyOf(preimageOf(stages[0]!, { code: "", packages: "", sources: [], numerics: null }, {}))
+        )
+      }
+      const number = yield* made("number")
+      assert.strictEqual(yield* made("number"), number)
+      assert.notStrictEqual(yield* made("metres"), number)
+    })
+  )
+
   it.live("has its seeds apart from its parameters, and says so where one changes", () =>
     Effect.gen(function* () {
       const folder = path.join(yield* newFolder, "store")

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Errors from "../../operators/chat/errors.ts"
 import { Dialogue, TrainingSequence } from "../../operators/chat/rows.ts"
+import { compile, render } from "../../operators/chat/template.ts"
 import { chatSequences } from "../../operators/chat.ts"
 import { sftSequences } from "../../operators/sft.ts"
 import { characterOfByte } from "../../operators/tokenizer/byte-characters.ts"
@@ -61,6 +62,24 @@ const trainedTexts = (tokenizer: Tokenizer, { tokens, trained }: TrainingSequenc
 
 const llama3 =
   "{% for message in messages %}{% set content = '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+
+describe("a template", () => {
+  it("that writes an answer otherwise once more follows has no place for it", () => {
+    const messages = ["user", "assistant", "user", "assistant"].map((role, i) => ({ role, content: `${i}` }))
+    const rendered = (end: string) => {
+      const source = `{% for message in messages %}{{ message.content }}{% if message.role == 'assistant' %}${end}{% endif %};{% endfor %}`
+      return render(compile(source, {}), messages)
+    }
+    assert.deepStrictEqual(rendered("."), {
+      text: "0;1.;2;3.;",
+      answers: [
+        [2, 5],
+        [7, 10]
+      ]
+    })
+    assert.isUndefined(rendered("{% if loop.last %}.{% endif %}"))
+  })
+})
 
 describe("a dialogue", () => {
   it.effect("in ChatML: the assistant's turns are trained, each with its end token, and nothing else", () =>

@@ -11,6 +11,7 @@ import { sft } from "../../operators/sft.ts"
 import { startsOf } from "../../operators/token-source.ts"
 import { tokenize } from "../../operators/tokenize.ts"
 import type { Tokenizer } from "../../operators/tokenizer/port.ts"
+import { rowsAt } from "../../operators/windows.ts"
 import { cpu } from "../../src/device/cpu/cpu.ts"
 import { pad, predicted } from "../../src/engine/batch.ts"
 import { initialize } from "../../src/engine/model.ts"
@@ -25,6 +26,16 @@ const members = (ranges: RowRanges): ReadonlyArray<number> =>
   ranges.flatMap(([first, last]) => Array.from({ length: last - first + 1 }, (_, i) => first + i))
 
 describe("rows that updates learned from", () => {
+  it("of a window are those of its tokens and of the token that it predicts last", () => {
+    const stream = { tokens: new Int32Array(12), bytes: 12, ends: Float64Array.of(4, 6, 12) }
+    assert.deepStrictEqual(rowsAt(stream, [0], 3), [[0, 0]])
+    assert.deepStrictEqual(rowsAt(stream, [0], 4), [[0, 1]])
+    assert.deepStrictEqual(rowsAt(stream, [7, 1], 2), [
+      [0, 0],
+      [2, 2]
+    ])
+  })
+
   it.effect("pretraining: the rows whose tokens are in its windows, in both orders", () =>
     Effect.gen(function* () {
       // Each row is one token over and over, so that a window tells which rows it is of.

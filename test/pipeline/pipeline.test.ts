@@ -149,6 +149,26 @@ describe("building", () => {
   const refused = (write: Parameters<typeof Pipeline.make>[2]) =>
     Effect.flip(Pipeline.build(Pipeline.make("bad", {}, write)))
 
+  it.effect("stages of partitions within partitions are named and known by both", () =>
+    Effect.gen(function* () {
+      const { stages } = yield* Pipeline.build(
+        Pipeline.make("nested", {}, (p) => {
+          const parts = p.partition(["a", "b"], (outer) =>
+            p.partition(["x", "y"], (inner) => p.add(source, { params: { label: outer + inner } }).n)
+          )
+          return { ax: parts["x"]!["a"]!, by: parts["y"]!["b"]! }
+        })
+      )
+      assert.deepStrictEqual(
+        stages.map(({ name, partition }) => [name, partition]),
+        [
+          ["source.a.x", ".a.x"],
+          ["source.b.y", ".b.y"]
+        ]
+      )
+    })
+  )
+
   it.effect("names are the operator's unless given, and a second one is refused with what to do", () =>
     Effect.gen(function* () {
       const error = yield* refused((p) => {
