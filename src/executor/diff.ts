@@ -11,7 +11,7 @@ import type { Made } from "../lineage/ledger.ts"
 import type { Reason } from "../lineage/reason.ts"
 import type { StageRecord } from "../lineage/record.ts"
 import { stageRecord } from "../lineage/records.ts"
-import { type SeenOnly, seenOnlyBy } from "../lineage/seen.ts"
+import { type SeenOnly, seenByOne } from "../lineage/seen.ts"
 import { Store } from "../store/store.ts"
 import type { StoreError } from "../store/storeError.ts"
 import { codeOf } from "./code.ts"
@@ -47,10 +47,10 @@ export interface ArtifactDiff {
 /** Rows by the checkpoint that saw them. A trace that was collected is no reason not to tell the rest. */
 const rowDifferences = Effect.fnUntraced(function* (a: Made, b: Made) {
   if (a.artifact.kind !== "checkpoint" || b.artifact.kind !== "checkpoint") return []
-  const only = (one: Made, other: Made, by: "a" | "b") =>
-    Effect.map(seenOnlyBy(one, other), (tables) => tables.map((table): RowDifference => ({ ...table, by })))
-  return yield* Effect.all([only(a, b, "a"), only(b, a, "b")]).pipe(
-    Effect.map((found): ReadonlyArray<RowDifference> | undefined => found.flat()),
+  const of = (tables: ReadonlyArray<SeenOnly>, by: "a" | "b") =>
+    tables.map((table): RowDifference => ({ ...table, by }))
+  return yield* seenByOne(a, b).pipe(
+    Effect.map(([a, b]): ReadonlyArray<RowDifference> | undefined => [...of(a, "a"), ...of(b, "b")]),
     Effect.catchTag("TraceError", () => Effect.undefined),
     Effect.catchTag("LineageError", () => Effect.succeed([]))
   )

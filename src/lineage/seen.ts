@@ -301,12 +301,31 @@ export interface SeenOnly extends SeenTable {
 }
 
 /** The rows that checkpoint `a` saw and `b` did not, by table; tables that come from others in the list are not in it. */
-export const seenOnlyBy = Effect.fnUntraced(function* (
+export const seenOnlyBy = (
   a: Made,
   b: Made
-): Effect.fn.Return<ReadonlyArray<SeenOnly>, LineageError | TraceError, Store> {
+): Effect.Effect<ReadonlyArray<SeenOnly>, LineageError | TraceError, Store> =>
+  Effect.map(seenByOne(a, b), ([only]) => only)
+
+/** The same, and the rows that `b` saw and `a` did not. */
+export const seenByOne = Effect.fnUntraced(function* (
+  a: Made,
+  b: Made
+): Effect.fn.Return<
+  readonly [a: ReadonlyArray<SeenOnly>, b: ReadonlyArray<SeenOnly>],
+  LineageError | TraceError,
+  Store
+> {
   const store = yield* Store
-  const [mine, others] = [yield* seenBy(a), yield* seenBy(b)]
+  const [one, other] = [yield* seenBy(a), yield* seenBy(b)]
+  return [onlyIn(store, one, other), onlyIn(store, other, one)]
+})
+
+const onlyIn = (
+  store: Store["Service"],
+  mine: ReadonlyArray<SeenTable>,
+  others: ReadonlyArray<SeenTable>
+): ReadonlyArray<SeenOnly> => {
   const rowsOf = new Map(others.map(({ artifact, rows }) => [artifact.digest, rows]))
   const found = mine.flatMap((table): ReadonlyArray<SeenOnly> => {
     const other = rowsOf.get(table.artifact.digest)
@@ -318,4 +337,4 @@ export const seenOnlyBy = Effect.fnUntraced(function* (
     const view = viewOf(store, key)
     return !Object.values(view?.preimage.inputs ?? {}).some(({ digest }) => listed.has(digest))
   })
-})
+}
