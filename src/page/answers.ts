@@ -291,6 +291,12 @@ export const RowSeen = Schema.Struct({
 })
 export type RowSeen = typeof RowSeen.Type
 
+const TablesSeen = Schema.Array(Schema.Struct({ artifact: ArtifactView, rows: Numbers }))
+
+/** The rows, by table, that the first of two checkpoints saw and the second did not, and those of the second alone: of the tables nearest to files where these are known. */
+export const RowsApart = Schema.Struct({ a: TablesSeen, b: TablesSeen })
+export type RowsApart = typeof RowsApart.Type
+
 /** A token of an answer; what the table does not have is null. KL is log-probability less the reference's, in nats; reward, value and advantage are the update's. */
 export const TokenView = Schema.Struct({
   text: Schema.String,

@@ -22,6 +22,7 @@ import type {
   Refusal,
   Rollouts,
   RowSeen,
+  RowsApart,
   Run,
   RunArtifacts,
   Runs,
@@ -104,6 +105,7 @@ const schemas: ReadonlyArray<readonly [RegExp, Schema.ConstraintDecoder<unknown>
   [/^api\/tables/, Answers.TablePage],
   [/^api\/rollouts/, Answers.Rollouts],
   [/^api\/seen/, Answers.RowSeen],
+  [/^api\/rows-apart/, Answers.RowsApart],
   [/^api\/plan$/, Answers.PlanView],
   [/^api\/verified\//, Answers.Verifications],
   [/^api\/verify$/, Answers.Verifying],
@@ -285,6 +287,17 @@ describe("the page's answers", () => {
       "pretrain.checkpoint"
     )
     const { body: refused, status } = await ask<Refusal>("api/seen/documents?row=1000000000")
+    assert.deepStrictEqual([status, refused._tag], [404, "Refusal"])
+  })
+
+  it("tell which rows one of two checkpoints saw and the other did not", async () => {
+    const { body } = await ask<RowsApart>("api/rows-apart?a=ppo.1.policy&b=sft.checkpoint")
+    // PPO took what pretraining and SFT learned from, and prompts of its own.
+    assert.deepStrictEqual(body.b, [])
+    assert.isAbove(body.a.length, 0)
+    const { body: none } = await ask<RowsApart>("api/rows-apart?a=sft.checkpoint&b=sft.checkpoint")
+    assert.deepStrictEqual(none, { a: [], b: [] })
+    const { body: refused, status } = await ask<Refusal>("api/rows-apart?a=documents&b=sft.checkpoint")
     assert.deepStrictEqual([status, refused._tag], [404, "Refusal"])
   })
 
@@ -578,6 +591,7 @@ describe.skipIf(executable === undefined)("the page in Chromium", () => {
         await page.getByLabel("artifact").first().selectOption({ label: "ppo.1.policy · checkpoint" })
         await page.getByLabel("artifact").last().selectOption({ label: "ppo.1.policy · checkpoint" })
         await page.getByRole("heading", { name: "1 difference" }).waitFor()
+        await page.getByRole("heading", { name: /^None that A saw|^Seen by A/ }).waitFor()
         await shot("diff")
 
         await page.getByRole("link", { name: "Tables" }).click()

@@ -5,7 +5,7 @@
  */
 
 import { useState } from "preact/hooks"
-import type { ArtifactView, ChangeView, Diff, RunArtifacts, Runs } from "../answers.ts"
+import type { ArtifactView, ChangeView, Diff, RowsApart, RunArtifacts, Runs } from "../answers.ts"
 import { useAnswer } from "./answer.ts"
 import { about, referenceOf, Ways } from "./artifact.tsx"
 import { Answered, Empty } from "./notice.tsx"
@@ -80,6 +80,39 @@ const Which = ({ artifact, name }: { readonly artifact: ArtifactView; readonly n
   </div>
 )
 
+/** Ranges are cut where they are many: `ptmflow seen a --not b` has all of them. */
+const LONG = 300
+
+const Alone = ({ name, tables }: { readonly name: string; readonly tables: RowsApart["a"] }) => (
+  <>
+    <h3>{tables.length === 0 ? `None that ${name} saw alone` : `Seen by ${name} alone`}</h3>
+    <ul class="plain">
+      {tables.map(({ artifact, rows }) => (
+        <li key={referenceOf(artifact)}>
+          <a href={href("table", referenceOf(artifact))}>{artifact.name}</a>{" "}
+          <span class="code faint">{artifact.digest.slice(0, 12)}</span> {counted(rows.count, "row")}:{" "}
+          {rows.ranges.length > LONG ? `${rows.ranges.slice(0, LONG)}…` : rows.ranges}
+        </li>
+      ))}
+    </ul>
+  </>
+)
+
+/** Rows that one of two checkpoints saw and the other did not. */
+const Rows = ({ a, b }: { readonly a: string; readonly b: string }) => (
+  <section aria-label="Rows seen">
+    <h2>Rows</h2>
+    <Answered asked={useAnswer<RowsApart>(`rows-apart?${new URLSearchParams({ a, b })}`)}>
+      {(rows) => (
+        <>
+          <Alone name="A" tables={rows.a} />
+          <Alone name="B" tables={rows.b} />
+        </>
+      )}
+    </Answered>
+  </section>
+)
+
 const Result = ({ diff }: { readonly diff: Diff }) => (
   <>
     <Which artifact={diff.a} name="A" />
@@ -95,6 +128,9 @@ const Result = ({ diff }: { readonly diff: Diff }) => (
         <Change key={`${change.stage} ${change.kind} ${change.place} ${change.message}`} change={change} />
       ))}
     </ol>
+    {diff.same || diff.a.kind !== "checkpoint" || diff.b.kind !== "checkpoint" ? null : (
+      <Rows a={referenceOf(diff.a)} b={referenceOf(diff.b)} />
+    )}
     {diff.metrics.length === 0 ? null : (
       <>
         <h2>Metrics</h2>

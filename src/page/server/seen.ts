@@ -5,9 +5,9 @@
  */
 import * as Effect from "effect/Effect"
 import type { Made } from "../../lineage/ledger.ts"
-import { rowSeen } from "../../lineage/seen.ts"
+import { rowSeen, seenOnlyBy } from "../../lineage/seen.ts"
 import { countRows, type RowRanges, rangesText } from "../../operator/row-ranges.ts"
-import type { RowSeen } from "../answers.ts"
+import type { RowSeen, RowsApart } from "../answers.ts"
 import { artifactView, findArtifact } from "./artifact.ts"
 
 /** Artifacts of an answer at most, of each kind. */
@@ -43,3 +43,14 @@ export const seen = Effect.fnUntraced(function* (reference: string, row: number)
   }
   return view
 }, Effect.scoped)
+
+/** The rows that one of two checkpoints saw and the other did not. */
+export const seenApart = Effect.fnUntraced(function* (first: string, second: string) {
+  const [a, b] = [yield* findArtifact(first), yield* findArtifact(second)]
+  const alone = Effect.fnUntraced(function* (one: Made, other: Made) {
+    const tables = yield* seenOnlyBy(one, other)
+    return tables.slice(0, MOST).map(({ rows, ...table }) => ({ artifact: viewOf(table), rows: countOf(rows)! }))
+  })
+  const view: RowsApart = { a: yield* alone(a, b), b: yield* alone(b, a) }
+  return view
+})

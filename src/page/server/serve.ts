@@ -26,6 +26,7 @@ import {
   type PlanView,
   type Rollouts,
   type RowSeen,
+  type RowsApart,
   type Run,
   type RunArtifacts,
   type Runs,
@@ -45,7 +46,7 @@ import { sample } from "./playground.ts"
 import { answer, missing, PageError, refuse, toPageError, wrong } from "./refusal.ts"
 import { rollouts } from "./rollouts.ts"
 import { curves, events, ready, run, runArtifacts, runs, stageDetail } from "./runs.ts"
-import { seen } from "./seen.ts"
+import { seen, seenApart } from "./seen.ts"
 import { tablePage } from "./table.ts"
 import { verifications } from "./verified.ts"
 import { noVerifying, type Verifier, type Verifying, verifying } from "./verify.ts"
@@ -179,6 +180,9 @@ const routes = ({ device, plans, store, verifies }: Parts) => {
     ),
     get<RowSeen>("/api/seen/:reference", (name, query) =>
       Effect.flatMap(number(query, "row", 0, 0, Number.MAX_SAFE_INTEGER), (row) => seen(name, row))
+    ),
+    get<RowsApart>("/api/rows-apart", (_, query) =>
+      Effect.flatMap(Effect.all([artifact(query, "a"), artifact(query, "b")]), ([a, b]) => seenApart(a, b))
     ),
     get<Rollouts>("/api/rollouts/:reference", (name, query) =>
       Effect.flatMap(page(query, 24, 200), ([from, limit]) => rollouts(name, from, limit))
