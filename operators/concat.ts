@@ -54,6 +54,6 @@ export const concat = <Row>(
   })
   // What a caller gives is all in the ports: the module where it was called is no part of the code.
   const { calls, time } = operator.definition
-  const whole: typeof operator = { ...operator, definition: { calls: calls.slice(0, 1), time } }
+  const whole: typeof operator = { ...operator, definition: { calls: calls.slice(0, 1), inPipeline: false, time } }
   return whole
 }

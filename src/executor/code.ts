@@ -120,7 +120,7 @@ export const codeOf = Effect.fnUntraced(function* (
   }
 })
 
-/** Two operators that one piece of code made, with other values that it had then: no key would tell their stages apart. */
+/** Operators that one piece of code made, with other values that it had then: no key would tell their stages apart. */
 const checkApart = Effect.fnUntraced(function* (
   operators: ReadonlyArray<AnyOperator>,
   known: ReadonlyMap<AnyOperator, OperatorCode>
@@ -132,13 +132,13 @@ const checkApart = Effect.fnUntraced(function* (
     const { inputs, name, outputs, version } = operator
     const ports = [typesOf("Input", inputs), typesOf("Output", outputs)]
     const id = JSON.stringify([name, version, known.get(operator)!.code, ports])
-    if (seen.has(id)) {
+    if (seen.has(id) || operator.definition.inPipeline) {
       const calls = callsOf(operator.definition).filter(({ file }) => isInside(file))
       const place = calls.map(({ file, line }) => `${displayName(file)}:${line}`).join(", called at ")
-      return yield* new CodeError({
-        place,
-        message: `several operators ${name} are made by the same code (${place}): what tells them apart is in no stage key. Take it as a parameter, or give each a name of its own`
-      })
+      const message = operator.definition.inPipeline
+        ? `operator ${name} is made by a pipeline's function (${place}): what it holds of that function's values is in no stage key. Make it outside, and take these as parameters`
+        : `several operators ${name} are made by the same code (${place}): what tells them apart is in no stage key. Take it as a parameter, or give each a name of its own`
+      return yield* new CodeError({ place, message })
     }
     seen.add(id)
   }

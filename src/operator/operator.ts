@@ -40,6 +40,8 @@ export interface Call {
  */
 export interface Definition {
   readonly calls: ReadonlyArray<Call>
+  /** Whether the function of a pipeline made it: what it holds of that function's parameters is in no key. */
+  readonly inPipeline: boolean
   readonly time: number
 }
 
@@ -73,6 +75,18 @@ export interface Operator<in out Params, in out Inputs extends Ports, in out Out
   readonly sources: ((params: Params) => Effect.Effect<ReadonlyArray<SourceFile>, OperatorError>) | undefined
   readonly run: (input: OperatorInput<Params, Inputs>) => Effect.Effect<PortValues<Outputs>, E, R | Stage>
   readonly definition: Definition
+}
+
+let writing = 0
+
+/** Calls the function of a pipeline. */
+export const whileWriting = <A>(write: () => A): A => {
+  writing++
+  try {
+    return write()
+  } finally {
+    writing--
+  }
 }
 
 /** Any operator. */
@@ -130,6 +144,7 @@ export const make = <
         line: lineNumber,
         column: columnNumber
       })),
+      inPipeline: writing > 0,
       time: Date.now()
     }
   }

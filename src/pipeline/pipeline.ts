@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { ParamsSchema } from "../operator/operator.ts"
+import { type ParamsSchema, whileWriting } from "../operator/operator.ts"
 import { buildGraph } from "./builder.ts"
 import type { Graph, Numerics, Setting } from "./graph.ts"
 import type { Builder, OutputNeeds, Outputs } from "./output.ts"
@@ -88,7 +88,7 @@ const buildFrom = Effect.fnUntraced(function* <Params, R>(
   settings: ReadonlyArray<Setting>
 ): Effect.fn.Return<Graph<R>, PipelineError> {
   const graph = yield* Effect.try({
-    try: () => buildGraph(pipeline.name, (builder) => pipeline.write(builder, params)),
+    try: () => buildGraph(pipeline.name, (builder) => whileWriting(() => pipeline.write(builder, params))),
     catch: (cause) =>
       cause instanceof PipelineError
         ? cause

@@ -132,6 +132,13 @@ describe("operators made by a factory", () => {
           "several operators scaled are made by the same code"
         )
       }
+      write("const [first, second] = [scaled(2), scaled(2)]")
+      project.edit("alike.ts", "p.add(first", "p.add(scaled(5)")
+      const inside = await project.start("run", [], { pipeline: "alike.ts" }).printed
+      assert.include(
+        (inside.last as { readonly message: string }).message,
+        "operator scaled is made by a pipeline's function"
+      )
     } finally {
       project.remove()
     }
