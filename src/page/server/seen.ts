@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import type { Made } from "../../lineage/ledger.ts"
-import { rowSeen, seenOnlyBy } from "../../lineage/seen.ts"
+import { rowSeen, type SeenTable, seenByOne } from "../../lineage/seen.ts"
 import { countRows, type RowRanges, rangesText } from "../../operator/row-ranges.ts"
 import type { RowSeen, RowsApart } from "../answers.ts"
 import { artifactView, findArtifact } from "./artifact.ts"
@@ -47,10 +47,9 @@ export const seen = Effect.fnUntraced(function* (reference: string, row: number)
 /** The rows that one of two checkpoints saw and the other did not. */
 export const seenApart = Effect.fnUntraced(function* (first: string, second: string) {
   const [a, b] = [yield* findArtifact(first), yield* findArtifact(second)]
-  const alone = Effect.fnUntraced(function* (one: Made, other: Made) {
-    const tables = yield* seenOnlyBy(one, other)
-    return tables.slice(0, MOST).map(({ rows, ...table }) => ({ artifact: viewOf(table), rows: countOf(rows)! }))
-  })
-  const view: RowsApart = { a: yield* alone(a, b), b: yield* alone(b, a) }
+  const tables = (found: ReadonlyArray<SeenTable>) =>
+    found.slice(0, MOST).map(({ rows, ...table }) => ({ artifact: viewOf(table), rows: countOf(rows)! }))
+  const [mine, others] = yield* seenByOne(a, b)
+  const view: RowsApart = { a: tables(mine), b: tables(others) }
   return view
 })
