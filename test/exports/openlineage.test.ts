@@ -192,6 +192,24 @@ describe("a run as OpenLineage events", () => {
     })
   )
 
+  it.live("is refused with a time, an id or a version of a facet that is none", () =>
+    Effect.gen(function* () {
+      const { start, store } = yield* workshop
+      yield* start({})
+      const [first] = yield* eventsIn(store)
+      const { run } = first!
+      const engine = {
+        ...run.facets.processing_engine,
+        _schemaURL: "https://openlineage.io/spec/facets/9-0-0/X.json#/$defs/X"
+      }
+      const facets = { ...run.facets, processing_engine: engine }
+      const places = formProblems([{ ...first!, eventTime: "today", run: { runId: "1", facets } }]).map(
+        (problem) => problem.split(":")[0]
+      )
+      assert.deepStrictEqual(places, ["event 0/eventTime", "event 0/run/runId", "event 0/run/facets/processing_engine"])
+    })
+  )
+
   it.live("of an interrupted run aborts what ran", () =>
     Effect.gen(function* () {
       const { start, store } = yield* workshop
