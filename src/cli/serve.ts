@@ -11,6 +11,7 @@ import type { Setting } from "../pipeline/graph.ts"
 import { layer as storeLayer } from "../store/store.ts"
 import { type DeviceInput, layer as deviceLayer } from "./device.ts"
 import { CommandError } from "./failure.ts"
+import { loadPipeline } from "./load.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
 import { planner } from "./planner.ts"
 import { verifier } from "./verifier.ts"
@@ -33,6 +34,8 @@ export const serve = Effect.fnUntraced(
       const message = "--set sets parameters of a pipeline, and none was named"
       return yield* new CommandError({ place: "", message, next: "Name it: ptmflow serve pipelines/mine.ts --set ..." })
     }
+    // One that is wrong is shown as that until it is right; one that is not there was mistyped.
+    if (pipeline !== undefined && !existsSync(pipeline)) yield* loadPipeline(pipeline)
     const { address, token } = yield* servePage({
       ...input,
       device: deviceLayer(input),

@@ -25,6 +25,7 @@ const refused = async (...args: ReadonlyArray<string>) => {
 }
 
 test.concurrent("a file that is not there, with the one that was meant", async () => {
+  expect(await refused("serve", "throw.ts", "--port", "0")).toContain("Did you mean throws.ts?")
   expect(await refused("run", "throw.ts")).toBe("error: there is no file throw.ts\n       Did you mean throws.ts?\n")
 })
 
