@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import { collect } from "../lineage/collect.ts"
 import { pin as pinRun } from "../lineage/roots.ts"
 import type { Garbage } from "../store/collect.ts"
-import { layer as storeLayer } from "../store/store.ts"
+import { existingLayer } from "../store/store.ts"
 import { printJson, printLines } from "./output.ts"
 import { bytes, count } from "./render/quantity.ts"
 
@@ -41,7 +41,7 @@ export const gc = Effect.fnUntraced(
       ...(batches === 0 ? [] : [`forgot ${batches} ${batches === 1 ? "batch" : "batches"} that were in it`])
     ])
   },
-  (effect, { store }) => Effect.provide(effect, storeLayer(store))
+  (effect, { store }) => Effect.provide(effect, existingLayer(store))
 )
 
 /** Pins a run, or takes its pin away. */
@@ -56,5 +56,5 @@ export const pin = Effect.fnUntraced(
     if (input.json) return yield* printJson({ run, pinned: !input.remove })
     yield* printLines([input.remove ? `${run} is no longer pinned` : `${run} is pinned: gc keeps all that it has`])
   },
-  (effect, { store }) => Effect.provide(effect, storeLayer(store))
+  (effect, { store }) => Effect.provide(effect, existingLayer(store))
 )

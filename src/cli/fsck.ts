@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import { check, type Problem } from "../lineage/check.ts"
-import { layer as storeLayer } from "../store/store.ts"
+import { existingLayer } from "../store/store.ts"
 import { program } from "./invocation.ts"
 import { printJson, printLines, viewOf } from "./output.ts"
 import { bytes, count } from "./render/quantity.ts"
@@ -39,5 +39,5 @@ export const fsck = Effect.fnUntraced(
       ...(open && !input.repair ? [`${program()} fsck --repair puts damaged files aside and removes leftovers`] : [])
     ])
   },
-  (effect, { store }) => Effect.provide(effect, storeLayer(store))
+  (effect, { store }) => Effect.provide(effect, existingLayer(store))
 )

@@ -5,7 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import { reindex as make } from "../lineage/artifact-index.ts"
-import { Store, layer as storeLayer } from "../store/store.ts"
+import { existingLayer, Store } from "../store/store.ts"
 import { printJson, printLines } from "./output.ts"
 import { count } from "./render/quantity.ts"
 
@@ -15,5 +15,5 @@ export const reindex = Effect.fnUntraced(
     const stages = yield* Effect.flatMap(Store, make)
     yield* input.json ? printJson({ stages }) : printLines([`the ledger has ${count(stages, "stage")}`])
   },
-  (effect, { store }) => Effect.provide(effect, storeLayer(store))
+  (effect, { store }) => Effect.provide(effect, existingLayer(store))
 )

@@ -127,6 +127,10 @@ export const buildGraph = (
   }
 
   const written = write({ add, iterate, partition } as unknown as Builder)
+  // A type-checked pipeline gives them, but not all are.
+  if (typeof written !== "object" || written === null) {
+    refuse("the pipeline's function", "returns no outputs: end it with return { name: stage.port }")
+  }
   const outputs = Object.fromEntries(
     Object.entries(written).map(([name, source]) => [name, checkSource(`output ${name}`, source)])
   )

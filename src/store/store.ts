@@ -160,6 +160,17 @@ const namesIn = (disk: Disk, root: string) => {
   }
 }
 
+/** The store in `folder`, for what has nothing to do where there is none. */
+export const existingLayer = (folder: string): Layer.Layer<Store, StoreError> =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const root = path.resolve(folder)
+      const disk = yield* CurrentDisk
+      if (yield* look(root, () => checkFormat(disk, root))) return layer(folder)
+      return yield* new StoreError({ reason: "not-a-store", place: root, message: `there is no store in ${root}` })
+    })
+  )
+
 /** Whether there is a store of a version that this code reads; false where there is none and one can be made. */
 const checkFormat = (disk: Disk, root: string): boolean => {
   const names = namesIn(disk, root)

@@ -76,6 +76,8 @@ test.concurrent("arguments that cannot be parsed, with where to read on", async 
 test.concurrent("a reference that names nothing, and a store that is none", async () => {
   expect(await refused("lineage", "sft", "--store", "empty")).toContain("there is no sft: nothing has run yet")
   expect(await refused("run", counting, "--store", ".")).toContain("is not empty and is no store")
+  for (const command of ["fsck", "gc", "reindex"])
+    expect(await refused(command, "--store", "mistyped")).toContain("there is no store in mistyped")
 })
 
 test.concurrent("a store, a port and a number of rows that cannot be", async () => {

@@ -209,6 +209,8 @@ describe("building", () => {
       )
       const error = yield* refused((p) => ({ n: p.add(add, { inputs: { left: stray!, right: stray! } }).n }))
       assert.strictEqual(error.place, "add.left")
+      const nothing = yield* refused((() => {}) as unknown as Parameters<typeof refused>[0])
+      assert.include(nothing.message, "returns no outputs: end it with return { name: stage.port }")
       const thrown = yield* refused(() => {
         throw new RangeError("oops")
       })
