@@ -12,7 +12,7 @@ import { processOf } from "../store/holder.ts"
 import { Store, layer as storeLayer } from "../store/store.ts"
 import { encodeAbout, filesOf } from "./detached.ts"
 import { CommandError } from "./failure.ts"
-import { program } from "./invocation.ts"
+import { another, program } from "./invocation.ts"
 import { loadGraph } from "./load.ts"
 import { printJson, printLines } from "./output.ts"
 import type { RunInput } from "./run.ts"
@@ -35,7 +35,7 @@ export const detach = Effect.fnUntraced(function* (input: RunInput) {
     try: () => {
       fs.mkdirSync(files.folder, { recursive: true })
       const [out, errors] = [fs.openSync(files.events, "a"), fs.openSync(files.errors, "a")]
-      const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args, "--json"], {
+      const child = spawn(process.execPath, another([...args, "--json"]), {
         detached: true,
         stdio: ["ignore", out, errors]
       })

@@ -28,4 +28,14 @@ export const again = (args: ReadonlyArray<string> = process.argv.slice(2), env: 
   return [program(env), ...args.map(quoted)].join(" ")
 }
 
+/** What Node is started with for another command of this ptmflow, in a process of its own. */
+export const another = (args: ReadonlyArray<string>): ReadonlyArray<string> => [
+  ...process.execArgv,
+  process.argv[1]!,
+  ...args
+]
+
+/** The environment of a command whose words a page shows: it breaks lines itself. */
+export const forPage = (): NodeJS.ProcessEnv => ({ ...process.env, COLUMNS: "100000", NO_COLOR: "1" })
+
 const quoted = (word: string): string => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)

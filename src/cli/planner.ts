@@ -14,6 +14,7 @@ import type { Planner } from "../page/server/plan.ts"
 import { PageError } from "../page/server/refusal.ts"
 import type { Setting } from "../pipeline/graph.ts"
 import type { DeviceInput } from "./device.ts"
+import { another, forPage } from "./invocation.ts"
 import { due } from "./plan.ts"
 
 /** Files of a project that are looked at, at most. */
@@ -65,10 +66,8 @@ export const planner = (
   ]
   const failed = (message: string) => new PageError({ status: 500, place: file, message, next: "" })
   const output = Effect.callback<string, PageError>((resume, signal) => {
-    const command = [...process.execArgv, process.argv[1]!, ...args]
-    // What goes wrong is shown in a page, which breaks lines itself.
-    const env = { ...process.env, COLUMNS: "100000", NO_COLOR: "1" }
-    execFile(process.execPath, command, { signal, env, maxBuffer: MOST_BYTES }, (error, text, errors) => {
+    const options = { signal, env: forPage(), maxBuffer: MOST_BYTES }
+    execFile(process.execPath, another(args), options, (error, text, errors) => {
       const planned = error === null || error.code === due
       resume(
         planned ? Effect.succeed(text) : Effect.fail(failed(errors.replace(/^error: /, "").trim() || error.message))

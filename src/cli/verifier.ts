@@ -12,6 +12,7 @@ import { PageError } from "../page/server/refusal.ts"
 import type { Verifier } from "../page/server/verify.ts"
 import { VerifyEvent } from "../verify/event.ts"
 import type { DeviceInput } from "./device.ts"
+import { another, forPage } from "./invocation.ts"
 
 const decode = Schema.decodeUnknownOption(Schema.fromJsonString(VerifyEvent))
 
@@ -30,11 +31,7 @@ export const verifier = ({ device, store, threads }: DeviceInput & { readonly st
         ...["verify", artifact, "--depth", depth === null ? "all" : `${depth}`, ...always],
         ...(sample === null ? [] : ["--sample", `${sample}`])
       ]
-      const env = { ...process.env, COLUMNS: "100000", NO_COLOR: "1" }
-      const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], {
-        env,
-        stdio: ["ignore", "pipe", "pipe"]
-      })
+      const child = spawn(process.execPath, another(args), { env: forPage(), stdio: ["ignore", "pipe", "pipe"] })
       let errors = ""
       let ended = false
       child.stderr.setEncoding("utf8").on("data", (text: string) => {
