@@ -36,8 +36,11 @@ export const tagOf = (cause: Cause.Cause<unknown>): string => {
   return !Cause.hasDies(cause) && Predicate.hasProperty(error, "_tag") ? String(error._tag) : "Defect"
 }
 
-/** An error of a name, and what there is. */
-const isOfName = Schema.is(Schema.Struct({ reference: Schema.String, candidates: Schema.Array(Schema.String) }))
+/** Names near the one that an error is of, among those that there are. */
+const nearOf = (error: object): ReadonlyArray<string> => {
+  const isOfName = Schema.is(Schema.Struct({ reference: Schema.String, candidates: Schema.Array(Schema.String) }))
+  return isOfName(error) ? nearest(error.reference, error.candidates) : []
+}
 
 /** The failure of a cause: of its error, or of the defect that nobody foresaw. */
 export const failureOf = (cause: Cause.Cause<unknown>, folder: string): Failure => {
@@ -49,7 +52,7 @@ export const failureOf = (cause: Cause.Cause<unknown>, folder: string): Failure 
     return { message, place, next: "This is a defect, of ptmflow or of an operator: --debug shows where it came from." }
   }
   const named = typeof error === "object" && error !== null ? error : {}
-  const near = isOfName(error) ? nearest(error.reference, error.candidates) : []
+  const near = nearOf(named)
   const given = textOf(named, "place") || textOf(named, "stage") || textOf(named, "device")
   return {
     message: message || textOf(named, "_tag"),

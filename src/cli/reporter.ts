@@ -41,8 +41,6 @@ const brief = (event: Event): Event => {
   return { ...event, message: place === "" ? message : `${message}\nat ${place}` }
 }
 
-const EventJson = Schema.toCodecJson(Event)
-
 /** Standard output carries events alone: what other code writes there goes to standard error. */
 const jsonReporter: Effect.Effect<OnEvent, never, Scope.Scope> = Effect.map(
   Effect.acquireRelease(
@@ -50,7 +48,7 @@ const jsonReporter: Effect.Effect<OnEvent, never, Scope.Scope> = Effect.map(
     ({ release }) => Effect.sync(release)
   ),
   ({ write }) => {
-    const encode = Schema.encodeSync(EventJson)
+    const encode = Schema.encodeSync(Schema.toCodecJson(Event))
     return timed((event, time) => write(`${JSON.stringify({ time, ...(encode(event) as object) })}\n`))
   }
 )
