@@ -30,7 +30,7 @@ const geluSlope = (x: number) => {
   return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * Math.sqrt(2 / Math.PI) * (1 + 3 * 0.044715 * x * x)
 }
 
-const sizes: ReadonlyArray<readonly [m: number, n: number, k: number]> = [
+const sizes: ReadonlyArray<readonly [m: number, n: number, k: number, deviation?: number]> = [
   [1, 1, 1],
   [1, 37, 70],
   [5, 16, 300],
@@ -43,22 +43,17 @@ const sizes: ReadonlyArray<readonly [m: number, n: number, k: number]> = [
   [61, 130, 300],
   [6, 4133, 20],
   [50, 4133, 20],
-  // Large enough for Strassen's product: odd, and a multiple of the tiles and deeper than a block.
-  [257, 291, 263],
-  [384, 256, 1024]
+  // Large enough for Strassen's product: odd, and a multiple of the tiles and deeper than a block. y is of unit size there: the slope of GELU
+  // shows the error of y itself, and that of a large y of this depth is above the tolerance in a chain too.
+  [257, 291, 263, 1 / Math.sqrt(263)],
+  [384, 256, 1024, 1 / Math.sqrt(1024)]
 ]
 
 layer(cpu({ threads: 1, real: "f32" }))("matmul in f32", (it) => {
-  for (const [m, n, k] of sizes) {
+  for (const [m, n, k, deviation = 1] of sizes) {
     it.effect(`${m} x ${n} x ${k}, every transpose, bias, activation and accumulation`, () =>
       Effect.gen(function* () {
-        // y is of the size of what GELU bends.
-        const [a, b, bias, other] = [
-          random(1, m * k, 1 / Math.sqrt(k)),
-          random(2, k * n),
-          random(3, n),
-          random(4, m * n)
-        ]
+        const [a, b, bias, other] = [random(1, m * k, deviation), random(2, k * n), random(3, n), random(4, m * n)]
         // k rounded products of unit normals: far above the error of a chain of fused multiply-adds, far below a wrong term.
         const tolerance = 1e-6 * Math.sqrt(k)
         for (const [transposeA, transposeB] of transposes) {
@@ -135,6 +130,24 @@ layer(cpu({ threads: 1, real: "f32" }))("matmul in f32", (it) => {
           for (const m of [1, 2, 3, 5, 6, 7, 8, 9, 13]) {
             sameBits((yield* rows(m)).out, whole.slice(0, m * n), `m = ${m}, transposeB = ${transposeB}`)
           }
+        }
+      }
+    })
+  )
+
+  it.effect("Strassen's product of unit normals is as near to them as a chain's", () =>
+    Effect.gen(function* () {
+      for (const [m, n, k] of [
+        [257, 291, 263],
+        [384, 256, 1024]
+      ] as const) {
+        const [a, b] = [random(1, m * k), random(2, k * n)]
+        const shape = { m, n, k, transposeA: 0, transposeB: 0 }
+        const y = product(shape, a, b)
+        for (const training of [0, 1]) {
+          const plain = { ...shape, accumulate: 0, activation: Activation.none, precision: Precision.f32, training }
+          const { out } = yield* run("matmul", { a, b, out: zeros(m * n) }, plain, {})
+          close(out, y, 1e-6 * Math.sqrt(k), training === 1 ? "Strassen" : "chain")
         }
       }
     })
