@@ -5,6 +5,7 @@ import * as path from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as fc from "fast-check"
 import { Device } from "../../src/device/device.ts"
@@ -241,6 +242,11 @@ describe("the key of a stage", () => {
       )
     assert.strictEqual(build(1)._tag, "Success")
     const [one, other] = [build(null), build(undefined)]
+    assert.deepStrictEqual(Result.getOrThrow(one).stages[0]!.paramsTree, { a: null })
+    assert.include(
+      Result.getOrThrow(Result.flip(other)).message,
+      "another value when it is written as JSON and read back"
+    )
     const trees = [one, other].flatMap((each) =>
       each._tag === "Success" ? [canonicalJson(each.success.stages[0]!.paramsTree)] : []
     )

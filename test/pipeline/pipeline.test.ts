@@ -125,24 +125,6 @@ describe("settings", () => {
     ])
     assert.deepStrictEqual(nearest("clip", ["epochs"]), [])
   })
-
-  it.effect("parameters that are other ones once they are written as JSON are refused", () =>
-    Effect.gen(function* () {
-      const operator = Operator.make("absent", {
-        description: "Has one field that may be undefined and null",
-        params: Schema.Struct({ a: Schema.optional(Schema.NullOr(Schema.Number)) }),
-        inputs: {},
-        outputs: { n: numberPort },
-        run: () => Effect.succeed({ n: 1 })
-      })
-      const build = (params: { readonly a: number | null | undefined }) =>
-        Pipeline.build(Pipeline.make("absent", {}, (p) => ({ n: p.add(operator, { params }).n })))
-      const [stage] = (yield* build({ a: null })).stages
-      assert.deepStrictEqual(stage!.paramsTree, { a: null })
-      const error = yield* Effect.flip(build({ a: undefined }))
-      assert.include(error.message, "another value when it is written as JSON and read back")
-    })
-  )
 })
 
 describe("building", () => {

@@ -26,6 +26,29 @@ const shares = [
   ["0.01", "a sample of 1%"]
 ] as const
 
+const Choice = ({
+  choose,
+  label,
+  options,
+  value
+}: {
+  readonly label: string
+  readonly value: string
+  readonly options: ReadonlyArray<readonly [value: string, words: string]>
+  readonly choose: (value: string) => void
+}) => (
+  <label>
+    {label}{" "}
+    <select value={value} onChange={(event) => choose(event.currentTarget.value)}>
+      {options.map(([each, words]) => (
+        <option key={each} value={each}>
+          {words}
+        </option>
+      ))}
+    </select>
+  </label>
+)
+
 /** What goes on now, or was found last. */
 const Now = ({ verifying }: { readonly verifying: Verifying }) => {
   const { error, found, of, stage, state, step, steps } = verifying
@@ -117,26 +140,8 @@ const Verify = () => {
                 })
               }}
             >
-              <label>
-                Stages{" "}
-                <select value={depth} onChange={(event) => setDepth(event.currentTarget.value)}>
-                  {depths.map(([value, words]) => (
-                    <option key={value} value={value}>
-                      {words}
-                    </option>
-                  ))}
-                </select>
-              </label>
-              <label>
-                each{" "}
-                <select value={sample} onChange={(event) => setSample(event.currentTarget.value)}>
-                  {shares.map(([value, words]) => (
-                    <option key={value} value={value}>
-                      {words}
-                    </option>
-                  ))}
-                </select>
-              </label>
+              <Choice label="Stages" value={depth} options={depths} choose={setDepth} />
+              <Choice label="each" value={sample} options={shares} choose={setSample} />
               <button type="submit" class="main" disabled={running}>
                 {running ? "Verifying…" : "Verify"}
               </button>
